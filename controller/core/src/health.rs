@@ -1,0 +1,1 @@
+//! The health engine: sequential tests over counts of crashes.

@@ -1,0 +1,1 @@
+//! References, digests and releases of images.

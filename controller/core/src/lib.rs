@@ -1,0 +1,8 @@
+//! The pure core of Lockkeeper: which release is chosen, what must hold before a stage gets it, how sure we are
+//! that it is bad, and what it is taken back to.
+//!
+//! Guarantees: no clock, no I/O, no iteration order that differs between runs. Time and everything seen are passed in.
+
+pub mod health;
+pub mod image;
+pub mod select;
