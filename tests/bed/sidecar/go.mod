@@ -1,0 +1,3 @@
+module lockkeeper.dev/bed/sidecar
+
+go 1.26.0
