@@ -1,1 +1,0 @@
-//! References, digests and releases of images.
