@@ -1,1 +1,0 @@
-//! The health engine: sequential tests over counts of crashes.
