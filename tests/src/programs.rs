@@ -1,0 +1,36 @@
+//! Where the programs of the bed are: `tests/bed/build` makes what is missing and says so.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Which programs are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The control plane and the registry.
+    ControlPlane,
+    /// These, and what a real node needs.
+    Node,
+}
+
+/// The folder that holds the programs, built now where they are missing. Progress goes to this process's stderr.
+pub async fn folder(target: Target) -> Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bed/build");
+    let mut command = tokio::process::Command::new(&script);
+    if target == Target::Node {
+        command.arg("node");
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .with_context(|| format!("{} could not be run", script.display()))?;
+    if !output.status.success() {
+        bail!("{} failed ({}); what it said is above", script.display(), output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let last = text.lines().last().context("tests/bed/build printed no folder")?;
+    Ok(PathBuf::from(last))
+}
