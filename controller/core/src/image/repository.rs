@@ -172,10 +172,10 @@ impl FromStr for Repository {
         {
             let end = text.len() - path.len() + name.len();
             let fix = suggestion(&text[..end]);
-            return Err(match name.contains(|c: char| c.is_ascii_uppercase()) {
-                true => RepositoryError::UpperCase { value: value(), fix },
-                false => RepositoryError::HasTag { value: value(), fix },
-            });
+            if name.contains(|c: char| c.is_ascii_uppercase()) {
+                return Err(RepositoryError::UpperCase { value: value(), fix });
+            }
+            return Err(RepositoryError::HasTag { value: value(), fix });
         }
         check_path(path, text)?;
         let path = match registry.as_str() {

@@ -47,7 +47,7 @@ fn without_credentials(value: &str) -> Cow<'_, str> {
 
 /// Where the `@` stands that ends a user name or password, if there is one.
 pub(super) fn credentials_end(value: &str) -> Option<usize> {
-    value.match_indices('@').map(|(at, _)| at).filter(|at| !is_digest_like(&value[at + 1..])).next_back()
+    value.match_indices('@').map(|(at, _)| at).rfind(|at| !is_digest_like(&value[at + 1..]))
 }
 
 /// The algorithms that people write in references, supported or not: what follows is then no host name.
