@@ -22,3 +22,6 @@ pub use repository::{Repository, RepositoryError};
 pub use shown::shown;
 pub use tag::{Tag, TagError};
 pub(crate) use text::text_type;
+
+#[cfg(test)]
+mod tests;
