@@ -133,6 +133,15 @@ fn stages_that_soak_together_are_averaged_not_multiplied() {
 }
 
 #[test]
+fn evidence_that_is_no_number_says_nothing() {
+    assert_close(promotion_martingale(&[f64::NAN], 1), 1.0);
+    assert_close(promotion_martingale(&[f64::NAN, 5.0], 2), 5.0);
+    assert_close(stage_evidence(&[(0.5, f64::NAN), (0.5, 3.0), (f64::NAN, 9.0), (0.0, 9.0)]), 2.0);
+    assert_close(stage_evidence(&[]), 1.0);
+    assert_close(promotion_martingale(&[-3.0], 1), 0.0);
+}
+
+#[test]
 fn before_anything_happened_m_is_one() {
     assert_close(promotion_martingale(&[], 3), 1.0);
     assert_close(promotion_martingale(&[], 0), 1.0);
@@ -224,4 +233,16 @@ fn if_the_unit_changes_the_smaller_of_both_counts() {
     assert!(evidence.e_leave_one_out() <= evidence.nodes_smallest());
     evidence.tick(3, MINUTE, &spread, &[first]);
     assert_close(evidence.e_leave_one_out(), evidence.nodes_smallest().min(evidence.pods_smallest()));
+}
+
+#[test]
+fn a_baseline_crash_while_only_the_first_pod_has_moved_does_not_change_the_unit() {
+    let mut first_moved = Arms::default();
+    place(&mut first_moved, "app", "n0", 1, 1);
+    place(&mut first_moved, "app", "n1", 0, 28);
+    let mut evidence = Evidence::default();
+    evidence.tick(1, MINUTE, &first_moved, &[crash("app", Arm::Baseline, "n0", 0)]);
+    evidence.tick(2, MINUTE, &one_per_node(3, 27), &[crash_on(0, 3), crash_on(1, 3)]);
+    assert!(evidence.pods_smallest() < 0.9 * evidence.nodes_smallest());
+    assert_close(evidence.e_leave_one_out(), evidence.nodes_smallest());
 }

@@ -57,8 +57,8 @@ fn of_two_pods_both_must_crash() {
         alone(&after(2, 28, &[[0].as_slice(); 50]), &arms),
         Verdict::Inconclusive { why: Doubt::OneUnitOnly }
     );
-    // Neither does evidence of an earlier level help: M is already just below its limit.
-    let prior = Promotion { done: vec![132.0], beside: vec![], total_levels: 2 };
+    // Neither does evidence of an earlier level help, even if it brings M over its limit.
+    let prior = Promotion { done: vec![140.0], beside: vec![], total_levels: 2 };
     let verdict = after(2, 28, &[[0].as_slice(); 50]).verdict(&arms, &prior, ALPHA);
     assert_eq!(verdict, Verdict::Inconclusive { why: Doubt::OneUnitOnly });
     assert!(matches!(
@@ -75,6 +75,21 @@ fn one_pod_holds_and_pages() {
     let Verdict::HoldAndPage { alarm, why } = alone(&evidence, &arms) else { panic!("a hold") };
     assert_eq!(why, HoldReason::OnePod);
     assert_eq!(alarm.crashes.candidate, 3);
+}
+
+#[test]
+fn the_last_pod_of_a_wave_holds_and_pages_if_it_has_most_of_the_crashes() {
+    let evidence = after(3, 27, &[[0].as_slice(); 5]);
+    let mut arms = Arms::default();
+    place(&mut arms, "app", "n0", 1, 9);
+    assert!(matches!(alone(&evidence, &arms), Verdict::HoldAndPage { why: HoldReason::OnePod, .. }));
+}
+
+#[test]
+fn crashes_of_the_first_pod_alone_hold_and_page_when_the_others_have_just_moved() {
+    let evidence = after(1, 29, &[[0].as_slice(); 5]);
+    let verdict = alone(&evidence, &one_per_node(3, 27));
+    assert!(matches!(verdict, Verdict::HoldAndPage { why: HoldReason::OnePod, .. }));
 }
 
 #[test]
