@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Lockkeeper's adapters and its program: everything that talks to the world.
+//!
+//! The composition root (`cli::run`) is the only place that names concrete adapters; all others know `ports`.
+
+pub mod ports;

@@ -3,6 +3,20 @@
 //!
 //! Guarantees: no clock, no I/O, no iteration order that differs between runs. Time and everything seen are passed in.
 
+mod catalogue;
+mod conclude;
+pub mod conditions;
+mod decide;
+pub mod decision;
+pub mod facts;
+pub mod gates;
 pub mod health;
 pub mod image;
+pub mod observed;
+pub mod pin;
+pub mod policy;
 pub mod select;
+pub mod stage;
+pub mod status;
+
+pub use decide::decide;

@@ -148,6 +148,22 @@ impl Repository {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// Every spelling of this repository that a pod may use, the normalised one first: Docker Hub has short names.
+    #[must_use]
+    pub fn spellings(&self) -> Vec<String> {
+        let mut all = vec![self.to_string()];
+        if self.registry() == "docker.io" {
+            let path = self.path();
+            all.extend(["index.docker.io", "registry-1.docker.io"].map(|host| format!("{host}/{path}")));
+            all.push(path.to_owned());
+            if let Some(short) = path.strip_prefix("library/") {
+                all.push(short.to_owned());
+                all.push(format!("docker.io/{short}"));
+            }
+        }
+        all
+    }
 }
 
 impl FromStr for Repository {

@@ -20,7 +20,7 @@ pub use filter::{ExtractError, FilterError, TagFilter, is_referrer};
 pub use order::Order;
 pub use pattern::{Pattern, PatternError};
 pub use rank::{Ranked, Ranking, Reason, Rejected, compare_versions, rank};
-pub use version::{Version, VersionError};
+pub use version::{Version, VersionError, is_full_version};
 
 use crate::image::{Platform, Tag};
 

@@ -107,6 +107,12 @@ pub(super) fn build_metadata(text: &str) -> Result<BuildMetadata, VersionError> 
     }
 }
 
+/// A tag that names one release for good: all three numbers written. `1.2`, `latest` and `stable` move.
+#[must_use]
+pub fn is_full_version(tag: &str) -> bool {
+    Version::parse(tag).is_ok_and(|v| v.parts == 3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,185 @@
+//! Which release selection chooses: the newest unquarantined one that has every platform, by our own first-seen clock.
+//!
+//! Guarantees: failing or partial data chooses nothing new; a released version tag whose contents change is an alarm
+//! and a hold, never silently followed; the first-seen clock is started once per contents.
+
+use crate::{
+    decision::{Decision, Event, EventType, Question},
+    facts::Facts,
+    gates::label,
+    image::{Release, Tag},
+    observed::Answer,
+    select::Order,
+    status::{FirstSeen, MovedTag},
+};
+use jiff::Timestamp;
+
+/// Tags looked at per pass, best first.
+const LOOK_AT: usize = 20;
+
+/// Chooses the candidate into `decision.status.candidate`.
+pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
+    let Some(ranking) = &facts.seen.catalogue.ranking else { return };
+    let first_scan = decision.status.first_seen.is_empty() && decision.status.candidate.is_none();
+    let mut chosen: Option<Release> = None;
+    for ranked in ranking.best_first.iter().take(LOOK_AT) {
+        decision.questions.insert(Question::Tag(ranked.tag.clone()));
+        let mut release = match facts.seen.answers.tags.get(&ranked.tag) {
+            Some(Answer::Known(release)) => release.clone(),
+            // Gone since it was listed: the next one.
+            Some(Answer::Absent) => continue,
+            // Nobody knows what the best tag is: keep what was chosen.
+            Some(Answer::Failed(_)) | None => break,
+        };
+        release.tag = Some(ranked.tag.clone());
+        release.version.clone_from(&ranked.version);
+        if moved(facts, decision, &ranked.tag, &release) {
+            continue;
+        }
+        let seen = first_seen(facts, decision, &ranked.tag, &release, first_scan);
+        if release.version.is_none() {
+            // A mutable tag has no version of its own: the time of first sight is its place in the order.
+            release.version = Some(seen.round(jiff::Unit::Second).unwrap_or(seen).to_string());
+        }
+        if chosen.is_none() && usable(facts, decision, &release) {
+            chosen = Some(release);
+        }
+        // Older tags are looked at only while some stage runs a release whose version nobody knows yet.
+        if chosen.is_some() && !version_missing(decision) {
+            break;
+        }
+        name_running(facts, decision, &ranked.tag);
+    }
+    if let Some(release) = chosen {
+        adopt_version(facts, decision, &release);
+        let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
+        if new {
+            let message = format!(
+                "{} ({}) is the newest release that selection admits",
+                label(&release),
+                release.digest.short()
+            );
+            tell(decision, EventType::Normal, "CandidateFound", message);
+        }
+        let same_text = decision.status.candidate.as_ref() == Some(&release);
+        if !same_text {
+            decision.status.candidate = Some(release);
+        }
+    }
+}
+
+fn tell(decision: &mut Decision, kind: EventType, reason: &'static str, message: String) {
+    decision.events.push(Event { kind, reason, stage: None, message });
+}
+
+/// It is not quarantined and has every platform in use.
+fn usable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> bool {
+    if facts.quarantine_of(release).is_some() {
+        return false;
+    }
+    let missing = release.missing_platforms(&facts.platforms);
+    if missing.is_empty() {
+        return true;
+    }
+    let key = format!("platforms:{}", release.contents_key());
+    if !decision.status.heard.contains(&key) {
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let message = format!("{} is not taken: it has no image for {}", label(release), names.join(", "));
+        tell(decision, EventType::Warning, "PlatformMissing", message);
+        decision.status.heard.push(key);
+    }
+    false
+}
+
+/// A released version tag that names other contents than before.
+fn moved(facts: &Facts<'_>, decision: &mut Decision, tag: &Tag, release: &Release) -> bool {
+    if matches!(facts.policy.select.order, Order::Digest { .. }) {
+        return false;
+    }
+    let to = release.contents_key();
+    let Some(first) = decision.status.first_seen.iter().find(|f| f.tag.as_ref() == Some(tag)).cloned() else {
+        return false;
+    };
+    let wanted = facts.seen.interventions.iter().any(|i| {
+        i.kind == crate::observed::InterventionKind::Promote
+            && i.digest.as_ref().is_some_and(|d| release.answers_to(d))
+    });
+    if first.contents == to || wanted {
+        decision.status.moved_tags.retain(|m| m.tag != *tag || m.to != to);
+        return false;
+    }
+    let known = decision.status.moved_tags.iter().any(|m| m.tag == *tag && m.to == to);
+    if !known {
+        let message = format!(
+            "tag {tag} names other contents than when it was first seen; held. Promote digest {} to take it",
+            release.digest
+        );
+        tell(decision, EventType::Warning, "TagMoved", message);
+        decision.status.moved_tags.push(MovedTag {
+            tag: tag.clone(),
+            from: first.contents,
+            to,
+            at: facts.now,
+        });
+    }
+    true
+}
+
+/// Starts the clock of contents that were not seen before. At the first scan the publisher's date counts if it is
+/// older, so that adopting an old image does not hold it; later it never does.
+fn first_seen(
+    facts: &Facts<'_>,
+    decision: &mut Decision,
+    tag: &Tag,
+    release: &Release,
+    first_scan: bool,
+) -> Timestamp {
+    let contents = release.contents_key();
+    if let Some(seen) = decision.status.first_seen.iter().find(|f| f.contents == contents) {
+        return seen.at;
+    }
+    let restored = decision.status.restored_at.is_some();
+    let at = match release.created {
+        Some(created) if first_scan && !restored && created < facts.now => created,
+        _ => facts.now,
+    };
+    // The bound is kept by `decide`; the newest are the ones that matter.
+    decision.status.first_seen.push(FirstSeen { contents, tag: Some(tag.clone()), at });
+    at
+}
+
+fn version_missing(decision: &Decision) -> bool {
+    decision
+        .status
+        .stages
+        .iter()
+        .any(|s| crate::stage::current_of(s).is_some_and(|c| c.release.version.is_none()))
+}
+
+/// A stage that adopted a bare digest learns its version when a tag turns out to name the same contents.
+fn name_running(facts: &Facts<'_>, decision: &mut Decision, tag: &Tag) {
+    if let Some(Answer::Known(release)) = facts.seen.answers.tags.get(tag) {
+        let mut release = release.clone();
+        release.tag = Some(tag.clone());
+        release.version = facts
+            .seen
+            .catalogue
+            .ranking
+            .as_ref()
+            .and_then(|r| r.best_first.iter().find(|r| r.tag == *tag))
+            .and_then(|r| r.version.clone());
+        adopt_version(facts, decision, &release);
+    }
+}
+
+fn adopt_version(facts: &Facts<'_>, decision: &mut Decision, release: &Release) {
+    if release.version.is_none() {
+        return;
+    }
+    for verified in decision.status.stages.iter_mut().flat_map(|s| s.verified.iter_mut()) {
+        if verified.release.version.is_none() && facts.same(&verified.release, release) {
+            verified.release.version.clone_from(&release.version);
+            verified.release.tag.clone_from(&release.tag);
+        }
+    }
+}

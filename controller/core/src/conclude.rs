@@ -1,0 +1,185 @@
+//! What people see of a pass: phase, the stages in one line, the standard conditions, the defaults in force.
+//!
+//! Guarantees: nothing here changes what is done; a condition's transition time moves only when its status does.
+
+use crate::{
+    conditions::Condition,
+    decision::Decision,
+    gates::label,
+    observed::{BirthPinning, Observed},
+    policy::{Mode, Policy, Target},
+    stage::current_of,
+    status::{Phase, StageStatus, Status},
+};
+use jiff::Timestamp;
+
+/// Reasons of an idle stage that are as they should be.
+const CALM: &[&str] = &["Verified", "Adopted", "Restored", "RolledBack", "RunsQuarantined"];
+
+/// Fills in what people see.
+pub fn conclude(policy: &Policy, seen: &Observed, decision: &mut Decision, now: Timestamp) {
+    let status = &mut decision.status;
+    status.phase = phase(policy, status).to_owned();
+    status.summary = status.stages.iter().map(in_short).collect::<Vec<_>>().join(" · ");
+    let (reason, message) = sentence(policy, seen, status);
+    let blocked = status.stages.iter().any(|s| s.phase == Phase::Blocked);
+    let moving = status.stages.iter().any(|s| s.flight.is_some() || s.rollback.is_some());
+    let stuck = status.stages.iter().any(|s| s.phase == Phase::Idle && is_trouble(&s.reason));
+    let ready = !blocked && !stuck && !moving;
+    set(status, policy, now, "Ready", yes(ready), &reason, &message);
+    set(status, policy, now, "Reconciling", yes(moving), if moving { "Progressing" } else { "UpToDate" }, "");
+    let stalled = blocked || stuck;
+    set(
+        status,
+        policy,
+        now,
+        "Stalled",
+        yes(stalled),
+        if stalled { &reason } else { "NotStalled" },
+        if stalled { &message } else { "" },
+    );
+    birth_pinning(policy, seen, status, now);
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "True" } else { "False" }
+}
+
+/// An idle stage that will not go on by itself.
+fn is_trouble(reason: &str) -> bool {
+    matches!(
+        reason,
+        "Conflicted" | "Forbidden" | "Mixed" | "RepositoryMismatch" | "NoPods" | "NotPullable" | "OutOfRange"
+    )
+}
+
+fn phase(policy: &Policy, status: &Status) -> &'static str {
+    let any = |p: Phase| status.stages.iter().any(|s| s.phase == p);
+    if any(Phase::RollingBack) {
+        "RollingBack"
+    } else if any(Phase::Blocked) {
+        "Blocked"
+    } else if policy.suspend {
+        "Suspended"
+    } else if policy.mode == Mode::Observe {
+        "Observing"
+    } else if any(Phase::Applying) {
+        "Applying"
+    } else if any(Phase::Soaking) {
+        "Soaking"
+    } else if status.stages.iter().all(|s| CALM.contains(&s.reason.as_str())) {
+        "Idle"
+    } else {
+        "Waiting"
+    }
+}
+
+/// `prod 0.28 → 0.29 soaking`.
+fn in_short(stage: &StageStatus) -> String {
+    let current = current_of(stage).map_or_else(|| "?".to_owned(), |v| label(&v.release));
+    let what = match (stage.phase, &stage.flight, &stage.rollback) {
+        (Phase::Applying, Some(f), _) => format!("{current} → {} applying", label(&f.release)),
+        (Phase::Soaking, Some(f), _) => format!("{current} → {} soaking", label(&f.release)),
+        (Phase::RollingBack, _, Some(r)) => format!("{} rolling back", label(&r.bad)),
+        (Phase::Blocked, ..) => format!("{current} blocked"),
+        _ => current,
+    };
+    format!("{} {what}", stage.name)
+}
+
+/// The sentence of the MESSAGE column: the most urgent stage speaks.
+fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, String) {
+    if let Some(moved) = status.moved_tags.last() {
+        let message = format!("tag {} moved at {}; held, see history", moved.tag, moved.at);
+        if status.stages.iter().all(|s| s.phase == Phase::Idle) {
+            return ("TagMoved".to_owned(), message);
+        }
+    }
+    let urgency = |s: &&StageStatus| match s.phase {
+        Phase::Blocked => 0,
+        Phase::RollingBack => 1,
+        Phase::Idle if is_trouble(&s.reason) => 2,
+        Phase::Applying | Phase::Soaking => 3,
+        Phase::Idle if !CALM.contains(&s.reason.as_str()) => 4,
+        Phase::Idle => 5,
+    };
+    if let Some(failing) = &seen.catalogue.failing
+        && status.stages.iter().all(|s| urgency(&s) >= 4)
+    {
+        let message = format!("the registry could not be read since {}: {}", failing.since, failing.message);
+        return (failing.reason.clone(), message);
+    }
+    match status.stages.iter().min_by_key(urgency) {
+        Some(stage) if urgency(&stage) < 5 => {
+            let refusal = policy
+                .stages
+                .iter()
+                .position(|s| s.name == stage.name)
+                .and_then(|i| seen.stages.get(i))
+                .and_then(|s| s.refusals.last());
+            let refused = refusal.map(|r| format!("; last refusal: {r}")).unwrap_or_default();
+            (stage.reason.clone(), format!("{}: {}{refused}", stage.name, stage.message))
+        }
+        Some(_) => {
+            let message = match &status.candidate {
+                Some(c) => format!("all stages run what they should; the newest release is {}", label(c)),
+                None => "all stages run what they should".to_owned(),
+            };
+            ("UpToDate".to_owned(), message)
+        }
+        None => ("NoStages".to_owned(), "the policy has no stage".to_owned()),
+    }
+}
+
+/// What newborn pods really carry (decision 8).
+fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Timestamp) {
+    let pins_pods = policy.stages.iter().any(|s| s.targets.iter().any(|t| matches!(t, Target::Pods(_))));
+    if !pins_pods {
+        status.conditions.retain(|c| c.kind != "BirthPinning");
+        return;
+    }
+    let unpinned: u64 = status.stages.iter().map(|s| s.unpinned_births).sum();
+    let installed = seen.stages.iter().find_map(|s| s.birth_pinning);
+    let (state, reason, message) = match installed {
+        None => ("Unknown", "NotSeen", "the admission policy has not been looked up yet".to_owned()),
+        Some(BirthPinning::Missing) => (
+            "False",
+            "NotInstalled",
+            "the admission policy lockkeeper-pin-at-birth, or its binding, is missing; new pods are put right after they are seen".to_owned(),
+        ),
+        Some(BirthPinning::Installed) if unpinned > 0 => (
+            "True",
+            "SomeUnpinned",
+            format!("new pods are pinned by the API server; {unpinned} were born unpinned and put right"),
+        ),
+        Some(BirthPinning::Installed) => ("True", "Installed", "new pods are pinned by the API server".to_owned()),
+    };
+    set(status, policy, now, "BirthPinning", state, reason, &message);
+}
+
+fn set(
+    status: &mut Status,
+    policy: &Policy,
+    now: Timestamp,
+    kind: &str,
+    state: &str,
+    reason: &str,
+    message: &str,
+) {
+    let reason = if reason.is_empty() { "Pending" } else { reason };
+    let condition = |since| Condition {
+        kind: kind.to_owned(),
+        status: state.to_owned(),
+        reason: reason.to_owned(),
+        message: message.chars().take(1024).collect(),
+        last_transition_time: since,
+        observed_generation: policy.generation,
+    };
+    match status.conditions.iter_mut().find(|c| c.kind == kind) {
+        Some(old) => {
+            let since = if old.status == state { old.last_transition_time } else { now };
+            *old = condition(since);
+        }
+        None => status.conditions.push(condition(now)),
+    }
+}

@@ -1,0 +1,149 @@
+//! What holds for all stages of a policy in one pass: what is quarantined, held, known and asked for.
+
+use crate::{
+    image::{Digest, Platform, Release, Repository},
+    observed::{Answer, InterventionKind, InterventionSeen, Observed, QuarantineSeen},
+    policy::Policy,
+    select,
+    status::Status,
+};
+use jiff::Timestamp;
+use std::{cmp::Ordering, collections::BTreeSet};
+
+/// Facts of one pass.
+pub struct Facts<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The world.
+    pub seen: &'a Observed,
+    /// Platforms that matter: those asked for, or those of the nodes in use.
+    pub platforms: Vec<Platform>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl<'a> Facts<'a> {
+    /// Gathers them.
+    #[must_use]
+    pub fn new(policy: &'a Policy, seen: &'a Observed, now: Timestamp) -> Self {
+        let platforms = if policy.select.platforms.is_empty() {
+            let used: BTreeSet<Platform> =
+                seen.stages.iter().flat_map(|s| s.platforms.iter().cloned()).collect();
+            used.into_iter().collect()
+        } else {
+            policy.select.platforms.clone()
+        };
+        Self { policy, seen, platforms, now }
+    }
+
+    /// The Quarantine that covers a release, if one does.
+    #[must_use]
+    pub fn quarantine_of(&self, release: &Release) -> Option<&'a QuarantineSeen> {
+        self.seen.quarantines.iter().find(|q| q.covers(release))
+    }
+
+    /// Two digests of one release.
+    #[must_use]
+    pub fn same(&self, a: &Release, b: &Release) -> bool {
+        a.digest == b.digest || a.same_contents(b, &self.platforms)
+    }
+
+    /// The release that a digest belongs to, as far as anything is known of it.
+    #[must_use]
+    pub fn release_of(&self, life: &Status, digest: &Digest) -> Option<Release> {
+        let known = |r: &Release| r.answers_to(digest);
+        let in_stages = life
+            .stages
+            .iter()
+            .flat_map(|s| s.verified.iter().map(|v| &v.release).chain(s.flight.iter().map(|f| &f.release)));
+        if let Some(r) = in_stages.chain(life.candidate.iter()).find(|r| known(r) && !r.platforms.is_empty())
+        {
+            return Some(r.clone());
+        }
+        let tags = self.seen.answers.tags.values().filter_map(|a| match a {
+            Answer::Known(r) => Some(r),
+            Answer::Absent | Answer::Failed(_) => None,
+        });
+        if let Some(r) = tags.clone().find(|r| known(r)) {
+            return Some(r.clone());
+        }
+        match self.seen.answers.digests.get(digest)? {
+            // The same contents under a tag tell the version, too.
+            Answer::Known(r) => {
+                Some(tags.clone().find(|t| self.same(t, r)).cloned().unwrap_or_else(|| r.clone()))
+            }
+            Answer::Absent => Some(Release {
+                tag: None,
+                version: None,
+                digest: digest.clone(),
+                platforms: Vec::new(),
+                created: None,
+            }),
+            Answer::Failed(_) => None,
+        }
+    }
+
+    /// Whether a digest can be fetched through a repository, if that has been looked up.
+    #[must_use]
+    pub fn pullable(&self, repository: &Repository, digest: &Digest) -> Option<&'a Answer<()>> {
+        self.seen.answers.pullable.get(&(repository.clone(), digest.clone()))
+    }
+
+    /// Interventions of a kind that concern a stage and have not expired.
+    pub fn interventions(
+        &self,
+        kind: InterventionKind,
+        stage: &str,
+    ) -> impl Iterator<Item = &'a InterventionSeen> {
+        let now = self.now;
+        self.seen.interventions.iter().filter(move |i| {
+            i.kind == kind
+                && i.not_after.is_none_or(|until| now < until)
+                && (i.stages.is_empty() || i.stages.iter().any(|s| s == stage))
+        })
+    }
+
+    /// The Hold in force over a stage: one that no later Resume ended.
+    #[must_use]
+    pub fn hold(&self, stage: &str) -> Option<&'a InterventionSeen> {
+        let resumed = self.interventions(InterventionKind::Resume, stage).map(|i| i.created).max();
+        self.interventions(InterventionKind::Hold, stage)
+            .find(|hold| resumed.is_none_or(|at| hold.created > at))
+    }
+
+    /// The urgent fix a person asked for in this stage, newest first, if any.
+    #[must_use]
+    pub fn promote(&self, stage: &str) -> Option<&'a InterventionSeen> {
+        self.interventions(InterventionKind::Promote, stage).max_by_key(|i| i.created)
+    }
+
+    /// How two releases stand in the policy's order; `None` where the order cannot tell.
+    #[must_use]
+    pub fn compare(&self, life: &Status, a: &Release, b: &Release) -> Option<Ordering> {
+        if self.same(a, b) {
+            return Some(Ordering::Equal);
+        }
+        if matches!(self.policy.select.order, select::Order::Digest { .. }) {
+            let first = |r: &Release| {
+                let key = r.contents_key();
+                life.first_seen.iter().find(|f| f.contents == key).map(|f| f.at)
+            };
+            return match (first(a), first(b)) {
+                (Some(a), Some(b)) => Some(a.cmp(&b)),
+                _ => None,
+            };
+        }
+        match (&a.version, &b.version) {
+            (Some(a), Some(b)) => select::compare_versions(&self.policy.select, a, b),
+            _ => Some(a.created?.cmp(&b.created?)),
+        }
+    }
+
+    /// Selection admits the release's tag: it did not fall out of the range.
+    #[must_use]
+    pub fn in_range(&self, release: &Release) -> bool {
+        release.tag.as_ref().is_some_and(|tag| {
+            !select::rank(&self.policy.select, [tag.as_str()].into_iter()).best_first.is_empty()
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Pods that run other contents than their stage should: born without the pin, edited by a person, or restarted on a
+//! tag that moved.
+//!
+//! Guarantees: a pod born unpinned is put right as soon as it is seen; other drift is reported, or put right within
+//! the budgets where the stage says so, three times per owner; unknown contents are neither drift nor verified.
+
+use super::{PodView, StageView, Turn, moves, pins};
+use crate::{
+    decision::{EventType, Purpose},
+    gates::label,
+    image::Release,
+    policy::{DriftMode, Target},
+    status::Phase,
+};
+use std::collections::BTreeSet;
+
+/// Repairs per owner before it is contested.
+const REPAIRS: u32 = 3;
+/// Pods named in status.
+const EXAMPLES: usize = 5;
+
+/// Looks for drift, and puts right what may be put right.
+pub fn look(view: &StageView<'_>, turn: &mut Turn) {
+    if view.seen.stale_since.is_some() {
+        return;
+    }
+    let Some(wanted) = pins::wanted(view, turn) else { return };
+    put_births_right(view, turn, &wanted);
+    if turn.status.phase != Phase::Idle {
+        return;
+    }
+    let release = &wanted.release;
+    let drifted: Vec<&PodView<'_>> = view.live().filter(|p| drifts(view, p, release)).collect();
+    let names: BTreeSet<String> = drifted.iter().map(|p| p.name()).collect();
+    let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let examples: Vec<String> = names.into_iter().take(EXAMPLES).collect();
+    if count > turn.status.drift.pods {
+        let message = format!("{count} pods do not run {}: {}", label(release), examples.join(", "));
+        turn.tell(EventType::Warning, "DriftDetected", &view.stage.name, message);
+    }
+    turn.status.drift.pods = count;
+    turn.status.drift.examples = examples;
+    if view.stage.drift == DriftMode::Repair
+        && view.facts.quarantine_of(release).is_none()
+        && view.conflict.is_none()
+    {
+        repair(view, turn, release, &drifted);
+    }
+}
+
+/// It runs something that is known and that is not the stage's release.
+fn drifts(view: &StageView<'_>, pod: &PodView<'_>, release: &Release) -> bool {
+    pod.seen.phase == crate::observed::PodPhase::Running
+        && pod.containers.iter().any(|c| {
+            c.seen.up
+                && c.seen.running.as_ref().is_some_and(|d| {
+                    !release.answers_to(d)
+                        && view.facts.release_of(view.life, d).is_none_or(|r| !view.facts.same(&r, release))
+                })
+        })
+}
+
+fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&PodView<'_>]) {
+    let Some(attempt) = turn.status.drift_attempt.clone() else {
+        if !drifted.is_empty() {
+            turn.status.drift_attempt = Some(turn.next_attempt(view));
+            turn.wake(view.now);
+        }
+        return;
+    };
+    let mut budgets = moves::Budgets::count(view, &attempt);
+    for pod in drifted.iter().filter(|p| p.movable() && moves::in_place(view, p) && !p.pinned_to(release)) {
+        let owner = pod.owner();
+        let done = turn.status.drift.repairs.get(&owner).copied().unwrap_or(0);
+        if done >= REPAIRS || !budgets.take(pod) {
+            continue;
+        }
+        turn.status.drift.repairs.insert(owner.clone(), done + 1);
+        if done + 1 == REPAIRS {
+            let message = format!("{owner} drifts again and again; it is left alone from now on");
+            turn.tell(EventType::Warning, "Contested", &view.stage.name, message);
+        }
+        turn.actions.extend(moves::action(view, pod, release, &attempt, Purpose::Repair));
+    }
+}
+
+/// Pods that were born after the pin and do not carry it, while nothing excuses them.
+fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted) {
+    let Some(pinned) =
+        turn.status.pinned.clone().filter(|p| p.digest == wanted.release.digest && p.confirmed)
+    else {
+        return;
+    };
+    if wanted.candidate && view.closed(true).is_some() {
+        return;
+    }
+    let unpinned: Vec<&PodView<'_>> = view
+        .live()
+        .filter(|p| matches!(view.target_of(p), Some(Target::Pods(_))) && moves::in_place(view, p))
+        .filter(|p| {
+            p.seen.created.is_some_and(|born| born > pinned.at) && p.seen.moved.is_none() && !p.seen.of_job
+        })
+        .filter(|p| p.seen.pinned_by.is_none() && !p.pinned_to(&wanted.release))
+        .filter(|p| wanted.only_tags.is_empty() || made_from(p, &wanted.only_tags))
+        .collect();
+    if unpinned.is_empty() {
+        return;
+    }
+    let attempt = match &turn.status.drift_attempt {
+        Some(attempt) => attempt.clone(),
+        None => {
+            turn.status.drift_attempt = Some(turn.next_attempt(view));
+            turn.wake(view.now);
+            return;
+        }
+    };
+    let actions: Vec<_> = unpinned
+        .iter()
+        .filter_map(|p| moves::action(view, p, &wanted.release, &attempt, Purpose::Repair))
+        .collect();
+    turn.status.unpinned_births += actions.len() as u64;
+    turn.actions.extend(actions);
+}
+
+fn made_from(pod: &PodView<'_>, tags: &[crate::image::Tag]) -> bool {
+    pod.containers.iter().all(|c| {
+        c.image.digest().is_none()
+            && tags.iter().any(|t| t.as_str() == c.image.tag().map_or("latest", |t| t.as_str()))
+    })
+}

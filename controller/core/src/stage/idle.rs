@@ -1,0 +1,240 @@
+//! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
+
+use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, rolling_back};
+use crate::{
+    decision::{EventType, Question},
+    gates::{self, label},
+    observed::{InterventionKind, Skip},
+    policy::Mode,
+    status::{Phase, Source, StageStatus},
+};
+
+/// One step.
+pub fn step(view: &StageView<'_>, turn: &mut Turn) {
+    if let Some(wait) = unready(view) {
+        turn.show(Phase::Idle, wait, view.now);
+        return;
+    }
+    if turn.status.verified.is_empty() {
+        if let Some(wait) = adopt::step(view, turn) {
+            turn.show(Phase::Idle, wait, view.now);
+            if turn.status.mixed.is_empty() {
+                return;
+            }
+        }
+    }
+    if guard(view, turn) {
+        return;
+    }
+    match next(view, &turn.status) {
+        Next::Enter(entry) => try_to_enter(view, turn, *entry, Phase::Idle),
+        Next::Wait(wait) => turn.show(Phase::Idle, wait, view.now),
+    }
+}
+
+/// What a stage cannot do without.
+fn unready(view: &StageView<'_>) -> Option<Wait> {
+    if let Some(since) = view.seen.stale_since {
+        return Some(Wait::new(
+            "StaleWatch",
+            format!("the API server's watches have not been fresh since {since}"),
+        ));
+    }
+    if let Some(conflict) = &view.conflict {
+        return Some(Wait::new("Conflicted", format!("{conflict}; change one of the two selectors")));
+    }
+    if let Some(right) = view.seen.missing_rights.first() {
+        return Some(Wait::new(
+            "Forbidden",
+            format!(
+                "{} may not {} {} in namespace {}; a Role and a RoleBinding there would allow it",
+                right.user, right.verb, right.resource, right.namespace
+            ),
+        ));
+    }
+    if view.live().next().is_none() && view.seen.workloads.is_empty() {
+        let foreign = view.mismatched.first();
+        return Some(match foreign {
+            Some(container) => Wait::new(
+                "RepositoryMismatch",
+                format!(
+                    "{container} and others run another repository than {}; spec.pullFrom would name mirrors",
+                    view.policy.image
+                ),
+            ),
+            None => Wait::new(
+                "NoPods",
+                format!("no pod matches stage {}; check its selector and namespaces", view.stage.name),
+            ),
+        });
+    }
+    None
+}
+
+/// A verified release is watched on: hard gates for as long as its guard lasts.
+fn guard(view: &StageView<'_>, turn: &mut Turn) -> bool {
+    let Some(current) = current_of(&turn.status) else { return false };
+    let Some(until) = current.guard_until.filter(|until| view.now < *until) else { return false };
+    let release = current.release.clone();
+    let members: Vec<&super::PodView<'_>> = view.live().filter(|p| p.asked(&release)).collect();
+    // Two of many pods in a loop may be their applications' doing: in the guard a tenth of them is asked for.
+    let looping = members.iter().filter(|p| p.waits_for(&[super::view::CRASH_LOOP]).is_some()).count();
+    turn.wake(until);
+    if looping * 10 < members.len() {
+        return false;
+    }
+    match judge::crash_loops(&members, view, None, &label(&release)) {
+        Some(message) => {
+            rolling_back::degraded(view, turn, &release, "CrashLoop", message);
+            true
+        }
+        None => false,
+    }
+}
+
+/// What comes next.
+enum Next {
+    Enter(Box<Entry>),
+    Wait(Wait),
+}
+
+/// The release this stage should take next, or why there is none.
+fn next(view: &StageView<'_>, status: &StageStatus) -> Next {
+    if let Some(entry) = promoted(view, status) {
+        return Next::Enter(Box::new(entry));
+    }
+    let current = current_of(status);
+    let upstream = if view.stage.after.is_empty() {
+        view.life.candidate.clone()
+    } else {
+        let mut verified =
+            view.stage.after.first().and_then(|&i| view.life.stages.get(i)).into_iter().flat_map(|s| {
+                s.verified.iter().rev().filter(|v| v.source == Source::Verified).map(|v| v.release.clone())
+            });
+        verified.find(|r| view.facts.quarantine_of(r).is_none() && gates::verified_upstream(view, r))
+    };
+    let Some(release) = upstream else {
+        return Next::Wait(nothing_to_do(view, status));
+    };
+    if current.is_some_and(|c| view.facts.same(&c.release, &release)) {
+        return Next::Wait(nothing_to_do(view, status));
+    }
+    Next::Enter(Box::new(Entry { release, promote: None }))
+}
+
+/// A person's urgent fix for this stage, unless it is here already.
+fn promoted(view: &StageView<'_>, status: &StageStatus) -> Option<Entry> {
+    let promote = view.facts.promote(&view.stage.name)?;
+    let digest = promote.digest.as_ref()?;
+    let release = view.facts.release_of(view.life, digest)?;
+    let here = current_of(status).is_some_and(|c| view.facts.same(&c.release, &release));
+    let had = status.verified.iter().any(|v| v.at > promote.created && view.facts.same(&v.release, &release));
+    if here || had || view.life.heard.contains(&heard_id(promote, &view.stage.name)) {
+        return None;
+    }
+    if !promote.skip.contains(&Skip::Soak) && !gates::verified_upstream(view, &release) {
+        return None;
+    }
+    Some(Entry { release, promote: Some(promote.clone()) })
+}
+
+/// How an intervention that was carried out in a stage is remembered: the same name and digest twice is one request.
+#[must_use]
+pub fn heard_id(intervention: &crate::observed::InterventionSeen, stage: &str) -> String {
+    let digest = intervention.digest.as_ref().map_or("", |d| d.short());
+    format!("{}@{digest}/{stage}", intervention.id)
+}
+
+/// The sentence of a stage with nothing to take.
+fn nothing_to_do(view: &StageView<'_>, status: &StageStatus) -> Wait {
+    if !status.mixed.is_empty() {
+        return Wait::new("Mixed", adopt::mixed_message(view, status));
+    }
+    let Some(current) = current_of(status) else {
+        return Wait::new("NoCandidate", "no release has been chosen yet".to_owned());
+    };
+    let name = label(&current.release);
+    if let Some(quarantine) = view.facts.quarantine_of(&current.release) {
+        let message =
+            format!("runs {name}, which is quarantined ({}); kept here to reproduce it", quarantine.reason);
+        return Wait::new("RunsQuarantined", message);
+    }
+    match current.source {
+        Source::Verified => Wait::new("Verified", format!("{name} is verified: {}", current.rules_out)),
+        Source::Adopted => Wait::new("Adopted", format!("{name} was found running and is kept")),
+        Source::Restored => Wait::new("Restored", format!("{name} came back from the pins of this stage")),
+    }
+}
+
+/// Opens the gates one by one; the last one open, the candidate enters.
+pub fn try_to_enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry, phase: Phase) {
+    for repository in view.repositories() {
+        turn.questions.insert(Question::Pullable(repository, entry.release.digest.clone()));
+    }
+    match gates::first_closed(view, &entry) {
+        Some(wait) => {
+            let approval = wait.reason == "ApprovalRequired" && turn.status.reason != "ApprovalRequired";
+            if approval {
+                turn.tell(EventType::Normal, "ApprovalRequired", &view.stage.name, wait.message.clone());
+            }
+            turn.show(phase, wait, view.now);
+        }
+        None => {
+            if let Some(promote) = &entry.promote {
+                turn.heard.push(heard_id(promote, &view.stage.name));
+            }
+            flight::enter(view, turn, entry);
+        }
+    }
+}
+
+/// What the stage would do, while it may write nothing (`mode: Observe`, `suspend`).
+pub fn report_only(view: &StageView<'_>, turn: &mut Turn) {
+    let phase = turn.status.phase;
+    if phase != Phase::Idle || turn.status.flight.is_some() {
+        let what = turn.status.flight.as_ref().map_or_else(
+            || "a rollback".to_owned(),
+            |f| format!("{} in {}", label(&f.release), flight::step_name(f)),
+        );
+        let why = if view.policy.suspend { "Suspended" } else { "Observing" };
+        turn.show(phase, Wait::new(why, format!("nothing is written; left half-way: {what}")), view.now);
+        return;
+    }
+    if let Some(wait) = unready(view) {
+        turn.show(phase, wait, view.now);
+        return;
+    }
+    if turn.status.verified.is_empty() && turn.status.mixed.is_empty() {
+        if let Some(wait) = adopt::step(view, turn) {
+            turn.show(phase, wait, view.now);
+            return;
+        }
+    }
+    let why = if view.policy.mode == Mode::Observe { "Observing" } else { "Suspended" };
+    let wait = match next(view, &turn.status) {
+        Next::Wait(wait) => Wait::new(why, format!("nothing is written; {}", wait.message)),
+        Next::Enter(entry) => {
+            for repository in view.repositories() {
+                turn.questions.insert(Question::Pullable(repository, entry.release.digest.clone()));
+            }
+            match gates::first_closed(view, &entry) {
+                Some(wait) => Wait::new(
+                    why,
+                    format!("nothing is written; {} would wait: {}", label(&entry.release), wait.message),
+                ),
+                None => {
+                    Wait::new(why, format!("nothing is written; {} would enter now", label(&entry.release)))
+                }
+            }
+        }
+    };
+    turn.show(phase, wait, view.now);
+}
+
+/// One-shot requests that only Resume can make: whether one came after `since`.
+#[must_use]
+pub fn resumed(view: &StageView<'_>, since: Option<jiff::Timestamp>) -> bool {
+    view.facts
+        .interventions(InterventionKind::Resume, &view.stage.name)
+        .any(|i| since.is_none_or(|since| i.created > since))
+}

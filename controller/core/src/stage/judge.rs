@@ -1,0 +1,136 @@
+//! Whether a candidate is degraded: hard gates first, then the sequential test.
+//!
+//! Guarantees: missing or failing data never degrades; one pod alone never rolls a stage back by its own.
+
+use super::{
+    flight, ticks,
+    view::{CRASH_LOOP, PULL_ERRORS, PodView, StageView},
+};
+use crate::{
+    gates::label,
+    health::{HoldReason, Verdict, alpha_of_budget},
+    image::Release,
+    status::Flight,
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// What follows for the stage.
+#[derive(Debug)]
+pub enum Judgement {
+    /// Go on.
+    Fine,
+    /// Take it back and quarantine it.
+    Degraded {
+        /// Why.
+        reason: &'static str,
+        /// Evidence, as a sentence.
+        message: String,
+    },
+    /// Put it back without a quarantine: it is not the release's fault, or nobody can tell.
+    PutBack {
+        /// Why.
+        reason: &'static str,
+        /// A sentence.
+        message: String,
+    },
+    /// Neither widen nor take back: a person should look.
+    Page {
+        /// A sentence.
+        message: String,
+    },
+}
+
+/// Judges the flight, closing ticks on the way. Also says when to look again.
+pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp) {
+    let (looked, next) = ticks::look(view, flight);
+    if view.seen.stale_since.is_some() {
+        return (Judgement::Fine, next);
+    }
+    if let Some(hard) = hard_gates(view, flight) {
+        return (hard, next);
+    }
+    let prior = flight::prior(view, &flight.release);
+    let alpha = alpha_of_budget(view.policy.health.false_rollback_budget);
+    flight.health.log_e = round(flight.health.evidence.e_leave_one_out().ln());
+    let judgement = match flight.health.evidence.verdict(&looked.arms, &prior, alpha) {
+        Verdict::Degraded { alarm } => Judgement::Degraded {
+            reason: "RestartsIncreased",
+            message: format!("{} restarts: {alarm}", label(&flight.release)),
+        },
+        Verdict::HoldAndPage { alarm, why } => Judgement::Page {
+            message: format!("{} restarts: {alarm}; not taken back: {}", label(&flight.release), alone(why)),
+        },
+        Verdict::Healthy | Verdict::Inconclusive { .. } | Verdict::NoData => Judgement::Fine,
+    };
+    (judgement, next)
+}
+
+fn alone(why: HoldReason) -> &'static str {
+    match why {
+        HoldReason::OnePod => "it is one pod only, and it may be the pod",
+        HoldReason::OneNodeWithoutBaseline => "all its pods are on one node without a pod to compare with",
+    }
+}
+
+/// Three decimals are what a person reads; more would make every look a write.
+fn round(value: f64) -> f64 {
+    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
+}
+
+/// Layer 1 of the engine, outside of alpha's bound: what no statistics is needed for.
+fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
+    let members: Vec<&PodView<'_>> = view.live().filter(|p| p.asked(&flight.release)).collect();
+    let name = label(&flight.release);
+    let broken = members.iter().find_map(|p| Some((p.waits_for(PULL_ERRORS)?, p.name())));
+    if let Some((why, pod)) = broken {
+        let message = format!("{pod} reports {why} for {name}: put back, not quarantined");
+        return Some(Judgement::PutBack { reason: "NotPullable", message });
+    }
+    if let Some(message) = crash_loops(&members, view, flight.from.as_ref(), &name) {
+        return Some(Judgement::Degraded { reason: "CrashLoop", message });
+    }
+    let deadline = view.policy.health.ready_deadline;
+    let stuck: Vec<&&PodView<'_>> = members
+        .iter()
+        .filter(|p| !(p.seen.ready && p.runs(&flight.release)) && p.moved_by(&flight.attempt))
+        .filter(|p| {
+            let since = p.has_it_since(&flight.attempt);
+            since.and_then(|s| s.checked_add(deadline).ok()).is_some_and(|over| over <= view.now)
+        })
+        .collect();
+    let first = stuck.first()?.name();
+    if stuck.len() >= 2 {
+        let message = format!(
+            "{} pods, {first} among them, did not get Ready with {name} in {deadline:#}",
+            stuck.len()
+        );
+        return Some(Judgement::Degraded { reason: "NeverReady", message });
+    }
+    let message =
+        format!("{first} did not get Ready with {name} in {deadline:#}; one pod is no evidence: put back");
+    Some(Judgement::PutBack { reason: "NeverReady", message })
+}
+
+/// At least two pods of the release in a crash loop, and no pod of the release before.
+pub fn crash_loops(
+    members: &[&PodView<'_>],
+    view: &StageView<'_>,
+    baseline: Option<&Release>,
+    name: &str,
+) -> Option<String> {
+    let looping: BTreeSet<String> =
+        members.iter().filter(|p| p.waits_for(&[CRASH_LOOP]).is_some()).map(|p| p.name()).collect();
+    let clean = |p: &PodView<'_>| p.waits_for(&[CRASH_LOOP]).is_none();
+    let baseline_clean = view.live().filter(|p| baseline.is_some_and(|b| p.asked(b))).all(clean);
+    if looping.len() < 2 || !baseline_clean {
+        return None;
+    }
+    let death = members.iter().find_map(|p| p.containers.iter().find_map(|c| c.seen.death.as_deref()));
+    let example = looping.first().cloned().unwrap_or_default();
+    let last = death.map(|d| format!(" (last: {d})")).unwrap_or_default();
+    Some(format!(
+        "{} pods are in a crash loop with {name}, {example} among them{last}; no pod beside them is",
+        looping.len()
+    ))
+}

@@ -1,0 +1,148 @@
+//! The state machine of one stage: a table of phases, each arm a file.
+//!
+//! Guarantees: total; one candidate at a time (I1); every wait has a reason, a sentence and, where it is known, an
+//! end; nothing here writes: effects are returned, in order, behind a status that already holds their attempt.
+
+mod adopt;
+mod applying;
+mod blocked;
+pub mod conflicts;
+mod drift;
+mod flight;
+mod idle;
+mod judge;
+mod moves;
+pub mod pins;
+mod rolling_back;
+mod soaking;
+mod templates;
+pub mod ticks;
+mod view;
+
+pub use view::{PodView, StageView};
+
+use crate::{
+    decision::{Action, Event, EventType, Question},
+    image::Release,
+    observed::{InterventionSeen, Skip},
+    status::{Phase, StageStatus, Verified},
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// Why something waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// A documented reason.
+    pub reason: &'static str,
+    /// A sentence, with what would end the wait.
+    pub message: String,
+    /// When it ends by itself, if that is known.
+    pub until: Option<Timestamp>,
+}
+
+impl Wait {
+    /// A wait without a known end.
+    #[must_use]
+    pub fn new(reason: &'static str, message: String) -> Self {
+        Self { reason, message, until: None }
+    }
+
+    /// The same with a known end.
+    #[must_use]
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.until = Some(at);
+        self
+    }
+}
+
+/// A release that would enter a stage, and on whose word.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The release.
+    pub release: Release,
+    /// The urgent fix that asked for it, if one did.
+    pub promote: Option<InterventionSeen>,
+}
+
+impl Entry {
+    /// Whether the urgent fix passes this gate.
+    #[must_use]
+    pub fn skips(&self, gate: Skip) -> bool {
+        self.promote.as_ref().is_some_and(|p| p.skip.contains(&gate))
+    }
+}
+
+/// What one stage's step produces; its status is edited in place.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// The stage's status, as it will be.
+    pub status: StageStatus,
+    /// Effects, in order.
+    pub actions: Vec<Action>,
+    /// Facts the next pass needs.
+    pub questions: BTreeSet<Question>,
+    /// What people are told.
+    pub events: Vec<Event>,
+    /// When to look again.
+    pub deadline: Option<Timestamp>,
+    /// Attempts begun so far in this policy.
+    pub attempts: u64,
+    /// Interventions carried out in this step.
+    pub heard: Vec<String>,
+}
+
+impl Turn {
+    /// Sets phase and reason; `since` moves only if one of them changes.
+    fn show(&mut self, phase: Phase, wait: Wait, now: Timestamp) {
+        if self.status.phase != phase || self.status.reason != wait.reason || self.status.since.is_none() {
+            self.status.since = Some(now);
+        }
+        self.status.phase = phase;
+        wait.reason.clone_into(&mut self.status.reason);
+        self.status.message = wait.message;
+        self.status.until = wait.until;
+        if let Some(at) = wait.until {
+            self.wake(at);
+        }
+    }
+
+    /// Look again at `at`, or earlier.
+    fn wake(&mut self, at: Timestamp) {
+        self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
+    }
+
+    fn tell(&mut self, kind: EventType, reason: &'static str, stage: &str, message: String) {
+        self.events.push(Event { kind, reason, stage: Some(stage.to_owned()), message });
+    }
+
+    fn next_attempt(&mut self, view: &StageView<'_>) -> String {
+        self.attempts += 1;
+        format!("{}-{}", view.policy.uid.get(..8).unwrap_or(&view.policy.uid), self.attempts)
+    }
+}
+
+/// One step of one stage.
+pub fn step(view: &StageView<'_>, turn: &mut Turn) {
+    if !view.policy.may_write() {
+        idle::report_only(view, turn);
+        return;
+    }
+    rolling_back::begin_if_due(view, turn);
+    match turn.status.phase {
+        Phase::Idle => idle::step(view, turn),
+        Phase::Applying => applying::step(view, turn),
+        Phase::Soaking => soaking::step(view, turn),
+        Phase::RollingBack => rolling_back::step(view, turn),
+        Phase::Blocked => blocked::step(view, turn),
+    }
+    pins::keep(view, turn);
+    drift::look(view, turn);
+}
+
+/// The release that a stage's pins carry outside of a promotion.
+#[must_use]
+pub fn current_of(status: &StageStatus) -> Option<&Verified> {
+    let digest = status.current.as_ref()?;
+    status.verified.iter().find(|v| v.release.digest == *digest)
+}

@@ -1,0 +1,176 @@
+//! Which running pods are moved next, and how a move is written.
+//!
+//! Guarantees (decision 15): forward, only pods that are Running, Ready and in no rollout of their own; never more
+//! pods of an owner unready than its budget, waves included; the first pod of a step is Ready before others follow.
+
+use super::{PodView, StageView};
+use crate::{
+    decision::{Action, ImageChange, PodMove, Purpose},
+    image::{Release, Tag},
+    observed::Moved,
+    policy::{Movement, Target},
+};
+use std::collections::BTreeMap;
+
+/// Pods of each owner, and how many of them are unready for any reason.
+pub struct Budgets<'v> {
+    view: &'v StageView<'v>,
+    owners: BTreeMap<String, OwnerState>,
+    moving: usize,
+}
+
+#[derive(Default)]
+struct OwnerState {
+    pods: usize,
+    unready: usize,
+}
+
+impl<'v> Budgets<'v> {
+    /// Counts them. `attempt`: pods it moved that are not Ready yet are on the move.
+    #[must_use]
+    pub fn count(view: &'v StageView<'v>, attempt: &str) -> Self {
+        let mut owners: BTreeMap<String, OwnerState> = BTreeMap::new();
+        for pod in view.live() {
+            let state = owners.entry(pod.owner()).or_default();
+            state.pods += 1;
+            state.unready += usize::from(!pod.seen.ready);
+        }
+        let moving = view.live().filter(|p| p.moved_by(attempt) && !p.seen.ready).count();
+        Self { view, owners, moving }
+    }
+
+    /// Takes one pod's move out of the budgets, if it fits.
+    pub fn take(&mut self, pod: &PodView<'_>) -> bool {
+        let Some(target) = self.view.target_of(pod) else { return false };
+        let Some(owner) = self.owners.get_mut(&pod.owner()) else { return false };
+        let allowed = target.max_unavailable().of_at_least_one(owner.pods);
+        if self.moving >= target.max_moving() || owner.unready >= allowed {
+            return false;
+        }
+        owner.unready += 1;
+        self.moving += 1;
+        true
+    }
+}
+
+/// Running pods of this target may be touched at all.
+#[must_use]
+pub fn in_place(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    match view.target_of(pod) {
+        Some(Target::Pods(target)) => target.movement == Movement::InPlace,
+        Some(Target::Workloads(_)) => true,
+        None => false,
+    }
+}
+
+/// Up to `wanted` pods for a wave: owners with at least two Ready pods first and each left one on the old release,
+/// spread over owners, then over nodes.
+#[must_use]
+pub fn for_wave<'v>(
+    view: &'v StageView<'v>,
+    release: &Release,
+    attempt: &str,
+    wanted: usize,
+) -> Vec<&'v PodView<'v>> {
+    let mut budgets = Budgets::count(view, attempt);
+    let mut by_owner: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut on_node: BTreeMap<&str, usize> = BTreeMap::new();
+    for pod in view.live() {
+        let (members, old_ready) = by_owner.entry(pod.owner()).or_default();
+        if pod.asked(release) {
+            *members += 1;
+            *on_node.entry(&pod.seen.node).or_default() += 1;
+        } else if pod.seen.ready {
+            *old_ready += 1;
+        }
+    }
+    let in_other_wave =
+        |p: &PodView<'_>| p.seen.moved.as_ref().is_some_and(|m| !same_policy(&m.attempt, attempt));
+    let mut free: Vec<&PodView<'_>> =
+        view.live().filter(|p| p.movable() && in_place(view, p) && !p.asked(release)).collect();
+    let mut chosen: Vec<&'v PodView<'v>> = Vec::new();
+    while chosen.len() < wanted && !free.is_empty() {
+        let best = free.iter().enumerate().min_by_key(|(_, p)| {
+            let (members, old_ready) = by_owner.get(&p.owner()).copied().unwrap_or_default();
+            let node = on_node.get(p.seen.node.as_str()).copied().unwrap_or_default();
+            (old_ready < 2, in_other_wave(p), members, node, &p.seen.key)
+        });
+        let Some((index, _)) = best else { break };
+        let pod = free.swap_remove(index);
+        if budgets.take(pod) {
+            let (members, old_ready) = by_owner.entry(pod.owner()).or_default();
+            *members += 1;
+            *old_ready = old_ready.saturating_sub(1);
+            *on_node.entry(&pod.seen.node).or_default() += 1;
+            chosen.push(pod);
+        }
+    }
+    chosen
+}
+
+/// Attempt ids begin with their policy's uid.
+fn same_policy(a: &str, b: &str) -> bool {
+    a.rsplit_once('-').map(|(policy, _)| policy) == b.rsplit_once('-').map(|(policy, _)| policy)
+}
+
+/// The pods to move in the next batch over the whole stage, within the budgets.
+#[must_use]
+pub fn for_batch<'v>(
+    view: &'v StageView<'v>,
+    release: &Release,
+    attempt: &str,
+    template_rolls: bool,
+) -> Vec<&'v PodView<'v>> {
+    let mut budgets = Budgets::count(view, attempt);
+    view.live()
+        .filter(|p| p.movable() && in_place(view, p) && !p.asked(release))
+        // A workload that rolls its new template out moves its pods itself.
+        .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
+        .filter(|p| budgets.take(p))
+        .collect()
+}
+
+/// The effect that moves one pod to `release`.
+#[must_use]
+pub fn action(
+    view: &StageView<'_>,
+    pod: &PodView<'_>,
+    release: &Release,
+    attempt: &str,
+    purpose: Purpose,
+) -> Option<Action> {
+    let tag = pin_tag(view, release);
+    let containers: Vec<ImageChange> = pod
+        .containers
+        .iter()
+        .map(|c| ImageChange {
+            kind: c.seen.kind,
+            index: c.seen.index,
+            name: c.seen.name.clone(),
+            from: c.seen.image.clone(),
+            to: c.image.pinned(tag, &release.digest),
+        })
+        .filter(|c| c.from != c.to)
+        .collect();
+    let from = containers.first()?.from.clone();
+    let mark = Moved { attempt: attempt.to_owned(), from, deaths_before: pod.deaths(), at: view.now };
+    Some(Action::MovePod(PodMove {
+        key: pod.seen.key.clone(),
+        generation: pod.seen.generation,
+        resource_version: pod.seen.resource_version.clone(),
+        containers,
+        mark: mark.to_string(),
+        stage: view.stage.name.clone(),
+        purpose,
+    }))
+}
+
+/// The tag that a pin carries beside the digest: none for a mutable one (decision 7).
+#[must_use]
+pub fn pin_tag<'r>(view: &StageView<'_>, release: &'r Release) -> Option<&'r Tag> {
+    use crate::select::Order;
+    match &view.policy.select.order {
+        Order::Semver { .. } => release.tag.as_ref().filter(|t| crate::select::is_full_version(t.as_str())),
+        Order::Digest { .. } => None,
+    }
+}

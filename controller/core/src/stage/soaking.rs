@@ -1,0 +1,120 @@
+//! The candidate has to stay healthy. The clock counts healthy time only.
+//!
+//! Guarantees: no time counts while watches are stale, wave pods are missing or pods with the candidate are not
+//! Ready; one look adds at most two ticks; a soak that cannot end is Blocked (Inconclusive), never verified.
+
+use super::{StageView, Turn, Wait, applying, flight, rolling_back};
+use crate::{
+    gates::label,
+    status::{Flight, Phase},
+};
+use jiff::SignedDuration;
+
+/// One step.
+pub fn step(view: &StageView<'_>, turn: &mut Turn) {
+    let Some(mut flight) = turn.status.flight.take() else {
+        turn.show(Phase::Idle, Wait::new("Idle", String::new()), view.now);
+        return;
+    };
+    if applying::judged(view, turn, &mut flight) {
+        return;
+    }
+    // A stage goes on moving what became movable, and a wave is topped up.
+    let unfinished = applying::give(view, turn, &mut flight);
+    let stopped = view.seen.stale_since.map(|since| format!("the watches have not been fresh since {since}"));
+    let stopped = stopped.or_else(|| unfinished.map(|w| w.message));
+    count_time(view, &mut flight, stopped.is_some());
+    let needed = flight::soak_seconds(view, &flight);
+    if stopped.is_none() && flight.healthy_seconds >= needed {
+        flight::advance(view, turn, flight);
+        return;
+    }
+    let name = format!("{} in {}", label(&flight.release), flight::step_name(&flight));
+    let left = SignedDuration::from_secs((needed - flight.healthy_seconds).max(0));
+    let wait = match &stopped {
+        Some(why) => Wait::new("SoakPaused", format!("{name}: the soak's clock stands still, {why}")),
+        None => {
+            let until = view.now.saturating_add(left).unwrap_or(view.now);
+            // The end of an undisturbed soak does not move, so that nothing is written while it lasts.
+            Wait::new("Soaking", format!("{name} has to stay healthy until {}", shown(until))).until(until)
+        }
+    };
+    turn.status.flight = Some(flight);
+    if !out_of_time(view, turn) {
+        show_soak(view, turn, wait);
+    }
+}
+
+/// To the second: the clock is read at any moment, the sentence must not change with it.
+fn shown(at: jiff::Timestamp) -> jiff::Timestamp {
+    at.round(jiff::Unit::Second).unwrap_or(at)
+}
+
+/// Keeps the shown end while it is the same to within a tick.
+fn show_soak(view: &StageView<'_>, turn: &mut Turn, wait: Wait) {
+    let tick = view.policy.health.tick;
+    let same = turn.status.phase == Phase::Soaking && turn.status.reason == wait.reason;
+    if let (true, Some(old), Some(new)) = (same, turn.status.until, wait.until)
+        && old.duration_since(new).abs() <= tick
+    {
+        turn.wake(new);
+        return;
+    }
+    turn.show(Phase::Soaking, wait, view.now);
+}
+
+fn count_time(view: &StageView<'_>, flight: &mut Flight, stopped: bool) {
+    if stopped {
+        flight.clock = None;
+        return;
+    }
+    let most = view.policy.health.tick.as_secs().max(1) * 2;
+    match flight.clock {
+        // Whole seconds only: what is left of one stays on the clock.
+        Some(last) => {
+            let passed = view.now.duration_since(last).as_secs();
+            if passed > 0 {
+                flight.healthy_seconds += passed.min(most);
+                let whole = if passed > most {
+                    view.now
+                } else {
+                    last.saturating_add(SignedDuration::from_secs(passed)).unwrap_or(view.now)
+                };
+                flight.clock = Some(whole);
+            }
+        }
+        None => flight.clock = Some(view.now),
+    }
+}
+
+/// `maxSoak` over the whole step, or a no-data hold that lasts: Blocked (Inconclusive), wave pods are put back.
+pub fn out_of_time(view: &StageView<'_>, turn: &mut Turn) -> bool {
+    let Some(flight) = &mut turn.status.flight else { return false };
+    let health = &view.policy.health;
+    if view.seen.stale_since.is_none() {
+        flight.no_data_since = None;
+    } else if flight.no_data_since.is_none() {
+        flight.no_data_since = view.seen.stale_since;
+    }
+    let name = label(&flight.release);
+    let needed = SignedDuration::from_secs(flight::soak_seconds(view, flight));
+    let most = view.stage.max_soak.max(needed.saturating_mul(2));
+    let soak_ends = flight.step_since.saturating_add(most).unwrap_or(view.now);
+    let data_ends = flight.no_data_since.and_then(|s| s.checked_add(health.no_data_max).ok());
+    let why = if soak_ends <= view.now {
+        Some(format!("{name} has not been healthy for its whole soak within {most:#}"))
+    } else if data_ends.is_some_and(|end| end <= view.now) {
+        Some(format!("no data about {name} for {:#}", health.no_data_max))
+    } else {
+        None
+    };
+    turn.wake(soak_ends);
+    match why {
+        // Without fresh watches nothing is put back either: the deadline acts once they are back.
+        Some(message) if view.seen.stale_since.is_none() => {
+            rolling_back::put_back(view, turn, "Inconclusive", message);
+            true
+        }
+        _ => false,
+    }
+}

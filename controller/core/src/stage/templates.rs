@@ -1,0 +1,131 @@
+//! Pod templates of workloads: changed last going forward, first going back.
+//!
+//! Guarantees: a template is replaced only where it names one of the policy's repositories; what another manager
+//! keeps setting back is left alone after three writes, and named (K14); Jobs' templates are immutable.
+
+use super::{StageView, Turn, moves::pin_tag};
+use crate::{
+    decision::{Action, EventType, ImageChange, Purpose, TemplatePatch},
+    image::{ImageRef, Release},
+    observed::WorkloadSeen,
+    policy::Target,
+};
+
+/// Writes that another manager may undo before a workload is left alone.
+pub const CONTESTED_AFTER: u32 = 3;
+
+/// The images of a workload's template that should change for `release`.
+fn changes(view: &StageView<'_>, workload: &WorkloadSeen, release: &Release) -> Vec<ImageChange> {
+    let Some(Target::Workloads(target)) = view.stage.targets.get(workload.target) else { return Vec::new() };
+    let named = &target.containers;
+    let governed = workload.containers.iter().filter(|c| named.is_empty() || named.contains(&c.name));
+    governed
+        .filter_map(|c| {
+            let image: ImageRef = c.image.parse().ok()?;
+            let ours = view.policy.repositories().any(|r| r == image.repository());
+            let right = image.digest().is_some_and(|d| release.answers_to(d));
+            (ours && !right).then(|| ImageChange {
+                kind: c.kind,
+                index: c.index,
+                name: c.name.clone(),
+                from: c.image.clone(),
+                to: image.pinned(pin_tag(view, release), &release.digest),
+            })
+        })
+        .collect()
+}
+
+fn writable(workload: &WorkloadSeen) -> bool {
+    workload.refused.is_none() && workload.applied_by.is_none()
+}
+
+/// How many workloads' templates do not name `release` yet, though they may be written.
+#[must_use]
+pub fn behind(view: &StageView<'_>, release: &Release) -> usize {
+    view.seen.workloads.iter().filter(|w| writable(w) && !changes(view, w, release).is_empty()).count()
+}
+
+/// How many workloads have not rolled `release` out: templates behind, rollouts under way.
+#[must_use]
+pub fn rolling(view: &StageView<'_>, release: &Release) -> usize {
+    let governed = |w: &&WorkloadSeen| {
+        !w.containers.is_empty()
+            && writable(w)
+            && (!changes(view, w, release).is_empty() || !(w.rolled_out || w.manual_rollout))
+    };
+    view.seen.workloads.iter().filter(governed).count()
+}
+
+/// Whether a changed template reaches its pods by itself.
+#[must_use]
+pub fn roll_by_themselves(view: &StageView<'_>) -> bool {
+    view.seen.workloads.iter().any(|w| !w.manual_rollout && writable(w))
+}
+
+/// Brings the templates to `release`.
+pub fn change(view: &StageView<'_>, turn: &mut Turn, release: &Release, purpose: Purpose) {
+    for workload in &view.seen.workloads {
+        let containers = changes(view, workload, release);
+        if containers.is_empty() || !writable(workload) {
+            turn.status.contested.remove(&contest_key(workload, release));
+            continue;
+        }
+        if !may_write_again(view, turn, workload, release) {
+            continue;
+        }
+        turn.actions.push(Action::PatchTemplate(TemplatePatch {
+            key: workload.key.clone(),
+            api_version: workload.api_version.clone(),
+            kind: workload.kind.clone(),
+            generation: workload.generation,
+            pod_spec: workload.pod_spec.clone(),
+            containers,
+            stage: view.stage.name.clone(),
+            purpose,
+        }));
+    }
+}
+
+fn contest_key(workload: &WorkloadSeen, release: &Release) -> String {
+    format!("{}/{}/{}@{}", workload.kind, workload.key.namespace, workload.key.name, release.digest.short())
+}
+
+/// Counts a write that somebody else undid: another manager set the image since ours.
+fn may_write_again(
+    view: &StageView<'_>,
+    turn: &mut Turn,
+    workload: &WorkloadSeen,
+    release: &Release,
+) -> bool {
+    let key = contest_key(workload, release);
+    let writes = turn.status.contested.get(&key).copied().unwrap_or(0);
+    if writes >= CONTESTED_AFTER {
+        return false;
+    }
+    // Every write towards one release is counted; one suffices unless somebody undoes it.
+    turn.status.contested.insert(key, writes + 1);
+    if writes + 1 == CONTESTED_AFTER {
+        let manager = workload.image_managers.values().next().map_or("another manager", String::as_str);
+        let message = format!(
+            "{manager} keeps setting the image of {} {}/{} back; it is left alone. Target `pods`, or leave that field out there",
+            workload.kind, workload.key.namespace, workload.key.name
+        );
+        turn.tell(EventType::Warning, "Contested", &view.stage.name, message);
+    }
+    true
+}
+
+/// Workloads that are left alone, as sentences.
+#[must_use]
+pub fn left_alone(view: &StageView<'_>) -> Option<String> {
+    view.seen.workloads.iter().find_map(|w| {
+        let name = format!("{} {}/{}", w.kind, w.key.namespace, w.key.name);
+        match (&w.refused, &w.applied_by) {
+            (Some(why), _) => Some(format!("{name} is left alone: {why}")),
+            (None, Some(tool)) => Some(format!(
+                "{name} is left alone: {tool} applies it all the time; target `pods`, or leave the image out there"
+            )),
+            (None, None) => None,
+        }
+    })
+}

@@ -1,0 +1,238 @@
+//! The traits behind which every adapter stands. `reconcile` knows these and the core, and no adapter.
+//!
+//! Contracts: a snapshot never blocks and does no I/O; an effect is idempotent, runs as the policy's ServiceAccount
+//! and needs a [`Fence`]; a refusal names verb, resource and namespace.
+
+use futures::future::BoxFuture;
+use lockkeeper_core::{
+    decision::{Action, Event},
+    image::{Digest, Release, Repository, Tag},
+    observed::{Claim, InterventionSeen, MissingRight, PinSeen, QuarantineSeen, StageSeen},
+    policy::Policy,
+    status::Status,
+};
+use std::sync::Arc;
+
+/// Proof of being the one process that may write. Only the composition root makes one.
+#[derive(Clone, Debug)]
+pub struct Fence(Arc<dyn FenceCheck>);
+
+/// Whether this process may still write.
+pub trait FenceCheck: Send + Sync + std::fmt::Debug {
+    /// Asked before every effect.
+    fn holds(&self) -> bool;
+}
+
+impl Fence {
+    /// A fence over some check.
+    pub fn new(check: Arc<dyn FenceCheck>) -> Self {
+        Self(check)
+    }
+
+    /// Whether this process may still write.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.0.holds()
+    }
+}
+
+/// Who writes: the ServiceAccount a policy acts as.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The policy's namespace; the ServiceAccount's, too.
+    pub namespace: String,
+    /// The ServiceAccount.
+    pub service_account: String,
+}
+
+/// Which policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What the watches show of one policy's world.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterView {
+    /// One per stage.
+    pub stages: Vec<StageSeen>,
+    /// Pins that carry the policy's name.
+    pub pins: Vec<PinSeen>,
+    /// Quarantines of its namespace.
+    pub quarantines: Vec<QuarantineSeen>,
+    /// Interventions that concern it.
+    pub interventions: Vec<InterventionSeen>,
+    /// What others claim.
+    pub claims: Vec<Claim>,
+}
+
+/// A policy as it is stored: parsed, or why it cannot be.
+#[derive(Clone, Debug)]
+pub struct StoredPolicy {
+    /// Which.
+    pub key: PolicyKey,
+    /// uid.
+    pub uid: String,
+    /// Generation.
+    pub generation: i64,
+    /// resourceVersion of the stored object; status is replaced against it.
+    pub resource_version: String,
+    /// Who it acts as.
+    pub identity: Identity,
+    /// Where its registry credential is, and how it is reached.
+    pub registry: RegistrySettings,
+    /// The validated policy, or the messages of what is wrong with it (field, value, reason, fix).
+    pub policy: Result<Arc<Policy>, Vec<String>>,
+    /// Its stored status.
+    pub status: Status,
+}
+
+/// `spec.registry`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistrySettings {
+    /// Name of a `kubernetes.io/dockerconfigjson` Secret in the policy's namespace.
+    pub secret: Option<String>,
+    /// Plain HTTP.
+    pub insecure: bool,
+}
+
+/// Why an effect did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum EffectError {
+    /// The ServiceAccount may not.
+    #[error("{} may not {} {} in namespace {}; grant it by a Role and RoleBinding there", .0.user, .0.verb, .0.resource, .0.namespace)]
+    Forbidden(MissingRight),
+    /// What the effect expected is not there any more; the next pass sees what is.
+    #[error("{0} has changed meanwhile")]
+    Outdated(String),
+    /// The API server, or a webhook in it, refused.
+    #[error("{object} was refused: {message}")]
+    Refused {
+        /// Which object.
+        object: String,
+        /// The server's words, bounded.
+        message: String,
+    },
+    /// This process is no longer the one that writes.
+    #[error("another replica leads; nothing was written")]
+    Fenced,
+    /// The API server did not answer.
+    #[error("the API server did not answer for {object}: {message}")]
+    Unavailable {
+        /// Which object.
+        object: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// The cluster the policies live in.
+pub trait Cluster: Send + Sync + 'static {
+    /// What the watches show now. No I/O.
+    fn see(&self, policy: &Policy, identity: &Identity) -> ClusterView;
+    /// Carry out one effect as `identity`.
+    fn apply<'a>(
+        &'a self,
+        identity: &'a Identity,
+        fence: &'a Fence,
+        policy: &'a Policy,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<(), EffectError>>;
+    /// Read a Secret of the policy's namespace as `identity`: the decoded value of one key.
+    fn secret<'a>(
+        &'a self,
+        identity: &'a Identity,
+        name: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>>;
+}
+
+/// Where policies are stored.
+pub trait Policies: Send + Sync + 'static {
+    /// The policy as the watch last showed it.
+    fn get(&self, key: &PolicyKey) -> Option<Arc<StoredPolicy>>;
+    /// Replace its status if it is still at `resource_version`; returns the new one.
+    fn write_status<'a>(
+        &'a self,
+        fence: &'a Fence,
+        stored: &'a StoredPolicy,
+        resource_version: &'a str,
+        status: &'a Status,
+    ) -> BoxFuture<'a, Result<String, EffectError>>;
+    /// Tell people (a Kubernetes Event).
+    fn publish<'a>(
+        &'a self,
+        stored: &'a StoredPolicy,
+        event: &'a Event,
+    ) -> BoxFuture<'a, Result<(), EffectError>>;
+}
+
+/// A credential and how a registry is reached; equal values may share a client, others never do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct RegistryAccess {
+    /// Whose credential this is: part of every cache key (namespace, Secret uid and resourceVersion).
+    pub scope: String,
+    /// User and password, if any.
+    pub basic: Option<(String, String)>,
+    /// Plain HTTP.
+    pub insecure: bool,
+}
+
+impl std::fmt::Debug for RegistryAccess {
+    /// Never prints the credential.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistryAccess")
+            .field("scope", &self.scope)
+            .field("basic", &self.basic.as_ref().map(|_| "…"))
+            .field("insecure", &self.insecure)
+            .finish()
+    }
+}
+
+/// Why a registry's answer cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct RegistryError {
+    /// A bounded category: `AuthFailed`, `HostDenied`, `TLSUntrusted`, `Throttled`, `Unreachable`, `BadAnswer`, `NotFound`.
+    pub reason: &'static str,
+    /// Host, path, status and what to do; never a credential.
+    pub message: String,
+    /// The registry asked to be left alone for this long.
+    pub retry_after: Option<jiff::SignedDuration>,
+}
+
+/// What is looked up in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// By tag.
+    Tag(Tag),
+    /// By digest.
+    Digest(Digest),
+}
+
+/// A registry, read only.
+pub trait Registry: Send + Sync + 'static {
+    /// All tags of a repository: complete, or an error. Not yet filtered or sorted.
+    fn tags<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+    ) -> BoxFuture<'a, Result<Vec<String>, RegistryError>>;
+    /// What a reference is: bytes fetched and hashed by ourselves. `None`: the registry says there is none.
+    fn resolve<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>>;
+    /// Whether a digest can be pulled from here (its manifest, by HEAD).
+    fn exists<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>>;
+}
