@@ -455,3 +455,28 @@ pub enum Claimed {
         containers: BTreeSet<String>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_of_a_move_survives_slashes_in_the_image() {
+        for from in ["nginx", "ghcr.io/a/b:1.2", "localhost:5000/a/b/c@sha256:00", "a/1/2"] {
+            let moved = Moved {
+                attempt: "a1b2-7".into(),
+                from: from.into(),
+                deaths_before: 3,
+                at: Timestamp::from_second(1_795_000_000).unwrap(),
+            };
+            assert_eq!(moved.to_string().parse::<Moved>().unwrap(), moved);
+        }
+    }
+
+    #[test]
+    fn row_44_a_malformed_mark_is_no_mark() {
+        for text in ["", "/", "a/b/c", "a/b/c/d", "a/b/-1/0", "a//0/0", "/b/0/0", "a/b/0/99999999999999"] {
+            assert_eq!(text.parse::<Moved>(), Err(NotAMark), "{text}");
+        }
+    }
+}

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 pub struct PinSpec {
     /// Labels of the pods, all of which must match.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
+    #[schemars(extend("additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub match_labels: BTreeMap<String, String>,
     /// Names of the containers; absent means every container of these repositories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(max = 63)))]
     pub containers: Option<Vec<String>>,
     /// Repositories, in every spelling that pods may use.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 255)))]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 512)))]
     pub repositories: Vec<String>,
     /// Only images with these tags and no digest; absent means every image of these repositories.
     #[serde(default, skip_serializing_if = "Option::is_none")]

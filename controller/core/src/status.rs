@@ -6,7 +6,7 @@
 use crate::{
     conditions::Condition,
     health::Evidence,
-    image::{Digest, Release, Tag},
+    image::{Digest, Release, Tag, shown},
     stage::ticks::TickStart,
 };
 use jiff::Timestamp;
@@ -208,14 +208,36 @@ pub struct Verified {
     pub guard_until: Option<Timestamp>,
 }
 
-/// Which part of the stage is given the candidate.
+/// Which part of the stage is given the candidate. On the wire a text: a CRD has no type for "either this or that".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^(all|wave [0-9]{1,9})$"))]
 pub enum Step {
     /// The wave with this index.
     Wave(u32),
     /// Everything: pins or templates first, then batches.
     All,
+}
+
+impl From<Step> for String {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Wave(index) => format!("wave {index}"),
+            Step::All => "all".to_owned(),
+        }
+    }
+}
+
+impl TryFrom<String> for Step {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let index = text.strip_prefix("wave ").and_then(|index| index.parse().ok());
+        index.map(Self::Wave).ok_or_else(|| format!("{} is no step: write all, or wave and its index", shown(&text)))
+    }
 }
 
 /// A candidate in a stage.

@@ -1,0 +1,28 @@
+//! Every name that Lockkeeper writes into a cluster: group, annotations, labels, identities.
+//!
+//! A name that is not here is not used anywhere.
+
+/// API group of the four kinds.
+pub const GROUP: &str = "lockkeeper.dev";
+/// Version of the four kinds.
+pub const VERSION: &str = "v1alpha1";
+
+/// On a pod that was moved in place: `<attempt>/<from>/<deaths before>/<unix seconds>`.
+pub const MOVED: &str = "lockkeeper.dev/moved";
+/// On a pod that was born with a pin: the pin's name. Written by the API server itself.
+pub const PINNED_BY: &str = "lockkeeper.dev/pinned-by";
+/// Label on a pod or a namespace that is left alone, whatever its value.
+pub const IGNORE: &str = "lockkeeper.dev/ignore";
+/// On an `ImagePin` that a person edited: until when (RFC 3339) the edit is obeyed.
+pub const MANUAL_UNTIL: &str = "lockkeeper.dev/manual-until";
+/// On an `ImagePin`: hash of the spec as the controller wrote it.
+pub const WRITTEN: &str = "lockkeeper.dev/written";
+/// On an `ImagePin` whose policy is gone and that was told to stay: since when (RFC 3339).
+pub const ORPHANED: &str = "lockkeeper.dev/orphaned";
+
+/// The controller's field manager.
+pub const FIELD_MANAGER: &str = "lockkeeper";
+/// The namespace the controller is installed into.
+pub const NAMESPACE: &str = "lockkeeper-system";
+/// Name of the `MutatingAdmissionPolicy` and its binding that pin pods at birth.
+pub const PIN_AT_BIRTH: &str = "lockkeeper-pin-at-birth";

@@ -1,0 +1,92 @@
+//! The hash of a stage's definition that a verification is bound to.
+//!
+//! Guarantees: depends on targets, waves, soak and health (decision 9) and on nothing else; writing a default down
+//! changes nothing. A field that is added later must only appear here when it is not at its default, or every
+//! verification is lost by an upgrade.
+
+use super::scalar::duration_text;
+use jiff::SignedDuration;
+use lockkeeper_core::{
+    image::Digest,
+    policy::{Amount, HealthSettings, Movement, Namespaces, Target, Wave},
+};
+use serde_json::{Value, json};
+
+/// Sixteen hex digits.
+pub(crate) fn of_stage(
+    targets: &[Target], waves: Option<&[Wave]>, soak: SignedDuration, health: &HealthSettings,
+) -> String {
+    // Lists only: the order of keys in a map would depend on how serde_json is built.
+    let definition = json!([
+        targets.iter().map(target).collect::<Vec<_>>(),
+        waves.map(|waves| waves.iter().map(|w| json!([amount(w.pods), duration_text(w.soak)])).collect::<Vec<_>>()),
+        duration_text(soak),
+        self::health(health),
+    ]);
+    short(&definition)
+}
+
+/// Of the text of some JSON: the first sixteen hex digits of its sha256.
+pub(crate) fn short(value: &Value) -> String {
+    Digest::of(value.to_string().as_bytes()).hex()[..16].to_owned()
+}
+
+fn target(target: &Target) -> Value {
+    match target {
+        Target::Pods(t) => json!([
+            "pods",
+            namespaces(&t.namespaces),
+            pairs(&t.match_labels),
+            t.containers,
+            match t.movement {
+                Movement::InPlace => "InPlace",
+                Movement::AtBirth => "AtBirth",
+            },
+            amount(t.max_unavailable),
+            t.max_moving,
+        ]),
+        Target::Workloads(t) => json!([
+            "workloads",
+            namespaces(&t.namespaces),
+            pairs(&t.match_labels),
+            t.containers,
+            t.kinds,
+            amount(t.max_unavailable),
+            t.max_moving,
+        ]),
+    }
+}
+
+fn namespaces(namespaces: &Namespaces) -> Value {
+    match namespaces {
+        Namespaces::Own => json!(["own"]),
+        Namespaces::Named(names) => json!(["named", names]),
+        Namespaces::Matching(labels) => json!(["matching", pairs(labels)]),
+    }
+}
+
+fn pairs(labels: &std::collections::BTreeMap<String, String>) -> Vec<(&String, &String)> {
+    labels.iter().collect()
+}
+
+fn amount(amount: Amount) -> String {
+    match amount {
+        Amount::Count(n) => n.to_string(),
+        Amount::Percent(n) => format!("{n}%"),
+    }
+}
+
+fn health(health: &HealthSettings) -> Value {
+    let HealthSettings {
+        tick,
+        warm_up,
+        false_rollback_budget,
+        no_data_after,
+        no_data_max,
+        ready_deadline,
+        guard,
+        sweep,
+    } = *health;
+    let durations = [tick, warm_up, no_data_after, no_data_max, ready_deadline, guard, sweep].map(duration_text);
+    json!([durations, false_rollback_budget.to_string()])
+}

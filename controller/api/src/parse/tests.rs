@@ -1,0 +1,363 @@
+//! The rows of the catalogue of bad input that concern a policy, and what a good one becomes.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// A policy with everything that must be said, changed by setting JSON pointers.
+fn policy(changes: &[(&str, Value)]) -> ImagePolicy {
+    let pods = json!({"pods": {"selector": {"matchLabels": {"app": "a"}}}});
+    let mut whole = json!({
+        "apiVersion": "lockkeeper.dev/v1alpha1",
+        "kind": "ImagePolicy",
+        "metadata": {"name": "otel", "namespace": "platform", "uid": "u", "generation": 3,
+            "creationTimestamp": "2026-11-22T00:00:00Z"},
+        "spec": {
+            "image": "ghcr.io/example/otel",
+            "select": {"semver": {"range": ">=0.28.0"}},
+            "stages": [
+                {"name": "dev", "targets": [pods]},
+                {"name": "staging", "targets": [pods]},
+                {"name": "prod", "targets": [pods]},
+            ],
+        },
+    });
+    for (pointer, value) in changes {
+        set(&mut whole, pointer, value.clone());
+    }
+    serde_json::from_value(whole).unwrap()
+}
+
+/// Sets what a JSON pointer names, making the maps on the way.
+fn set(whole: &mut Value, pointer: &str, value: Value) {
+    let (before, last) = pointer.rsplit_once('/').unwrap();
+    if whole.pointer(before).is_none() {
+        set(whole, before, json!({}));
+    }
+    let parent = whole.pointer_mut(before).unwrap();
+    match parent {
+        Value::Array(list) => list[last.parse::<usize>().unwrap()] = value,
+        _ => parent[last] = value,
+    }
+}
+
+fn mistakes(changes: &[(&str, Value)]) -> Vec<String> {
+    let found = parse(&policy(changes)).expect_err("this policy has a mistake");
+    for message in &found {
+        let text = message.to_string();
+        assert!(text.contains(';') || text.contains('?'), "no fix: {text}");
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(text.chars().count() < 500, "too long: {text}");
+    }
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// Exactly one mistake, with all of these parts.
+#[track_caller]
+fn one(changes: &[(&str, Value)], parts: &[&str]) {
+    let found = mistakes(changes);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    for part in parts {
+        assert!(found[0].contains(part), "{part:?} is not in {:?}", found[0]);
+    }
+}
+
+#[test]
+fn a_short_policy_gets_every_default() {
+    let policy = parse(&policy(&[])).unwrap();
+    assert_eq!((policy.namespace.as_str(), policy.name.as_str(), policy.generation), ("platform", "otel", 3));
+    assert_eq!(policy.interval.as_secs(), 300);
+    assert_eq!((policy.mode, policy.deletion_policy), (Mode::Observe, DeletionPolicy::Retain));
+    assert_eq!(policy.stages.iter().map(|s| s.after.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![1]]);
+    assert_eq!(policy.stages[0].soak.as_mins(), 30);
+    assert_eq!(policy.stages[0].max_soak.as_hours(), 6);
+    assert!(policy.stages[0].waves.is_none());
+    assert_eq!((policy.health.tick.as_secs(), policy.health.warm_up.as_secs()), (60, 120));
+    assert!((policy.health.false_rollback_budget - 0.02).abs() < 1e-12);
+    assert_eq!(policy.stages[0].targets[0].max_moving(), 50);
+    let effective = crate::effective(&policy);
+    assert_eq!(effective["interval"], "5m");
+    assert_eq!(effective["health.falseRollbackBudget"], "2%");
+    assert_eq!(effective["stages.prod.after"], "staging");
+    assert_eq!(effective["stages.dev.targets.0.maxUnavailable"], "25%");
+}
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let text = include_str!("../../../../docs/reference/example.yaml");
+    let policy = parse(&serde_saphyr::from_str(text).unwrap()).unwrap();
+    assert_eq!(policy.stages.len(), 3);
+    assert_eq!(policy.stages[2].waves.as_ref().unwrap().len(), 2);
+    assert_eq!(policy.stages[2].windows.len(), 1);
+}
+
+#[test]
+fn a_policy_from_a_file_needs_no_stored_metadata() {
+    let mut policy = policy(&[]);
+    (policy.metadata.uid, policy.metadata.creation_timestamp) = (None, None);
+    assert_eq!(parse(&policy).unwrap().created, Timestamp::MAX);
+}
+
+#[test]
+fn a_long_soak_lengthens_the_default_of_max_soak() {
+    let policy = parse(&policy(&[("/spec/stages/0/soak", json!("72h"))])).unwrap();
+    assert_eq!(policy.stages[0].max_soak.as_hours(), 144);
+}
+
+#[test]
+fn row_1_a_repository_without_registry_is_shown_whole() {
+    let policy = parse(&policy(&[("/spec/image", json!("nginx"))])).unwrap();
+    assert_eq!(crate::effective(&policy)["image"], "docker.io/library/nginx");
+}
+
+#[test]
+fn row_2_upper_case_spaces_and_emoji_get_a_suggestion() {
+    one(&[("/spec/image", json!("MyOrg/App"))], &["spec.image: ", "lower case", "\"myorg/app\""]);
+    one(&[("/spec/image", json!(" nginx "))], &["did you mean \"nginx\"?"]);
+    one(&[("/spec/pullFrom", json!(["ghcr.io/🔒/app"]))], &["spec.pullFrom[0]: ", "\"🔒\""]);
+}
+
+#[test]
+fn row_3_a_long_tag_is_a_length_error() {
+    let select = json!({"digest": {"tag": "a".repeat(129)}});
+    one(&[("/spec/select", select)], &["spec.select.digest.tag: ", "129 characters, at most 128"]);
+}
+
+#[test]
+fn row_4_and_5_digests_of_a_quarantine() {
+    for (text, part) in [("sha256:abc", "64 hex digits"), ("md5:00", "sha256 and sha512")] {
+        let mut quarantine = crate::Quarantine::new("q", crate::QuarantineSpec::default());
+        quarantine.spec.digest = Some(text.into());
+        let found = quarantine.seen().unwrap_err();
+        assert!(found[0].to_string().starts_with("spec.digest: ") && found[0].to_string().contains(part));
+    }
+}
+
+#[test]
+fn row_6_a_range_that_matches_nothing() {
+    one(&[("/spec/select/semver/range", json!(">=1.0 <0.9"))], &["spec.select.semver.range: ", ">=1.0 <0.9"]);
+}
+
+#[test]
+fn row_8_and_9_patterns() {
+    let filter = |pattern: &str| json!({"pattern": pattern});
+    assert!(parse(&policy(&[("/spec/select/filterTags", filter("(a+)+$"))])).is_ok());
+    one(&[("/spec/select/filterTags", filter("[="))], &["spec.select.filterTags.pattern: ", "at character 1"]);
+    let all = mistakes(&[("/spec/select/ignoreTags", json!(["ok", "[=", "(a"]))]);
+    assert_eq!(all.len(), 2);
+    assert!(all[1].starts_with("spec.select.ignoreTags[2]: "), "{all:?}");
+}
+
+#[test]
+fn row_10_intervals_out_of_bounds() {
+    for (text, part) in
+        [("0s", "shorter than 1s"), ("-1m", "negative"), ("1ns", "no duration"), ("999999h", "24h"), ("5", "5m")]
+    {
+        one(&[("/spec/interval", json!(text))], &["spec.interval: ", part]);
+    }
+}
+
+#[test]
+fn row_11_stage_cycle_is_named() {
+    one(
+        &[("/spec/stages/0/after", json!(["prod"]))],
+        &["spec.stages[0].after[0]: ", "\"prod\"", "dev → prod → staging → dev"],
+    );
+    one(&[("/spec/stages/1/after", json!(["staging"]))], &["spec.stages[1].after[0]: ", "the stage itself"]);
+    one(
+        &[("/spec/stages/0/after", json!(["staging"])), ("/spec/stages/1/after", json!([]))],
+        &["stands below", "move it above dev"],
+    );
+}
+
+#[test]
+fn row_12_duplicate_and_empty_stages() {
+    one(&[("/spec/stages/1/name", json!("dev"))], &["spec.stages[1].name: ", "\"dev\""]);
+    one(&[("/spec/stages", json!([]))], &["spec.stages: ", "at least 1"]);
+    one(&[("/spec/stages/2/targets", json!([]))], &["spec.stages[2].targets: ", "at least 1"]);
+    one(&[("/spec/stages/2/name", json!(""))], &["spec.stages[2].name: "]);
+}
+
+#[test]
+fn row_13_unknown_predecessor_gets_did_you_mean() {
+    one(&[("/spec/stages/2/after", json!(["stagign"]))], &["spec.stages[2].after[0]: ", "did you mean \"staging\"?"]);
+    one(&[("/spec/stages/2/after", json!(["canary"]))], &["there are: dev, staging"]);
+    one(&[("/spec/stages/0/after", json!(["canary"]))], &["there is none"]);
+}
+
+#[test]
+fn row_18_a_container_may_be_a_native_sidecar() {
+    // Main containers and native sidecars are named alike: nothing in the policy tells them apart.
+    let named = policy(&[("/spec/stages/0/targets/0/pods/containers", json!(["otel"]))]);
+    assert_eq!(parse(&named).unwrap().stages[0].targets[0].containers(), ["otel"]);
+}
+
+#[test]
+fn row_20_a_secret_of_another_namespace_is_denied() {
+    for name in ["other/ecr", "", "ecr\r\nx"] {
+        let mut policy = policy(&[]);
+        policy.spec.registry =
+            Some(serde_json::from_value(json!({"secretRef": {"name": name}})).unwrap());
+        let found = parse(&policy).unwrap_err();
+        assert!(found[0].to_string().starts_with("spec.registry.secretRef.name: "), "{found:?}");
+    }
+}
+
+#[test]
+fn row_21_a_service_account_of_another_namespace_or_none_is_denied() {
+    for name in ["other/sa", "system:serviceaccount:other:sa", "", "SA", "sa/", "a..", "-"] {
+        one(&[("/spec/serviceAccountName", json!(name))], &["spec.serviceAccountName: "]);
+    }
+    one(&[("/spec/serviceAccountName", json!("other/sa"))], &["policy's own"]);
+}
+
+#[test]
+fn row_22_a_scheme_is_refused() {
+    one(&[("/spec/image", json!("http://registry.example.com/app"))], &["scheme", "\"registry.example.com/app\""]);
+}
+
+#[test]
+fn row_26_credentials_in_a_repository_are_refused_and_left_out() {
+    let found = mistakes(&[
+        ("/spec/image", json!("user:s3cret@registry.example.com/app")),
+        ("/spec/pullFrom", json!(["s3cret@registry.example.com/app"])),
+    ]);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|m| m.contains("***@") && !m.contains("s3cret")), "{found:?}");
+}
+
+#[test]
+fn row_28_line_breaks_are_refused_and_escaped() {
+    let evil = json!("a\r\nX-Evil: 1");
+    for pointer in [
+        "/spec/image",
+        "/spec/select/semver/range",
+        "/spec/serviceAccountName",
+        "/spec/stages/0/name",
+        "/spec/stages/0/targets/0/pods/containers/0",
+        "/spec/stages/0/targets/0/pods/selector/matchLabels/app",
+        "/spec/interval",
+        "/spec/mode",
+    ] {
+        let containers = ("/spec/stages/0/targets/0/pods/containers", json!(["x"]));
+        one(&[containers, (pointer, evil.clone())], &["\\r\\n"]);
+    }
+}
+
+#[test]
+fn words_get_a_suggestion() {
+    one(&[("/spec/mode", json!("enforce"))], &["spec.mode: ", "did you mean \"Enforce\"?"]);
+    one(&[("/spec/stages/0/rollback", json!("Never"))], &["Automatic, Recommend, Manual"]);
+    one(&[("/spec/stages/0/targets/0/pods/move", json!("Inplace"))], &["\"InPlace\""]);
+}
+
+#[test]
+fn selection_is_said_once() {
+    one(&[("/spec/select", json!({}))], &["spec.select: ", "semver"]);
+    one(&[("/spec/select/digest", json!({"tag": "latest"}))], &["spec.select: ", "remove one"]);
+}
+
+#[test]
+fn targets_are_one_thing_each_and_never_everything() {
+    let pods = json!({"selector": {"matchLabels": {"a": "b"}}});
+    one(&[("/spec/stages/0/targets/0", json!({}))], &["spec.stages[0].targets[0]: ", "set pods or workloads"]);
+    one(&[("/spec/stages/0/targets/0", json!({"pods": pods, "workloads": pods}))], &["two targets in one"]);
+    one(&[("/spec/stages/0/targets/0/pods/selector/matchLabels", json!({}))], &["would match everything"]);
+    let both = [
+        ("/spec/stages/0/targets/0/pods/namespaces", json!(["a"])),
+        ("/spec/stages/0/targets/0/pods/namespaceSelector", json!({"matchLabels": {"a": "b"}})),
+    ];
+    one(&both, &["namespaceSelector"]);
+    one(&[("/spec/stages/0/targets/0", json!({"workloads": {"selector": {"matchLabels": {"a": "b"}}, "kinds": ["deployment"]}}))], &["kinds[0]: ", "Rollout.argoproj.io"]);
+}
+
+#[test]
+fn windows_are_read_in_full() {
+    let window = |cron: &str, zone: &str| json!([{"cron": cron, "duration": "7h", "timeZone": zone}]);
+    let path = "/spec/stages/0/windows";
+    assert!(parse(&policy(&[(path, window("0 9 * * MON-THU", "America/New_York"))])).is_ok());
+    one(&[(path, window("0 9 * *", "UTC"))], &["windows[0].cron: ", "0 9 * * MON-THU"]);
+    one(&[(path, window("0 9 * * * *", "UTC"))], &["windows[0].cron: "]);
+    one(&[(path, window("0 9 * * *", "America/NewYork"))], &["windows[0].timeZone: ", "\"America/New_York\"?"]);
+    one(&[(path, window("0 9 * * *", "../../etc/passwd"))], &["windows[0].timeZone: "]);
+}
+
+#[test]
+fn waves_grow_and_soaks_can_end() {
+    let waves = json!([{"pods": 3, "soak": "1h"}, {"pods": 3, "soak": "1h"}]);
+    one(&[("/spec/stages/0/waves", waves)], &["spec.stages[0].waves[1].pods: "]);
+    let none = parse(&policy(&[("/spec/stages/0/waves", json!([]))])).unwrap();
+    assert_eq!(none.stages[0].waves, Some(vec![]));
+    one(&[("/spec/stages/0/maxSoak", json!("10m"))], &["spec.stages[0].maxSoak: ", "30m"]);
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let found = mistakes(&[
+        ("/metadata/name", json!("A B")),
+        ("/spec/image", json!("http://x/y")),
+        ("/spec/pullFrom", json!(["a@b", "nginx:1"])),
+        ("/spec/interval", json!("5")),
+        ("/spec/mode", json!("On")),
+        ("/spec/select", json!({"ignoreTags": ["["], "minimumReleaseAge": "1d", "digest": {"tag": ".a"}})),
+        ("/spec/stages/1/soak", json!("0s")),
+        ("/spec/stages/2/after", json!(["dev", "nope"])),
+        ("/spec/health", json!({"falseRollbackBudget": "NaN%", "noDataAfter": "2h", "noDataMax": "1h"})),
+    ]);
+    assert_eq!(found.len(), 13, "{found:#?}");
+}
+
+#[test]
+fn a_mirror_is_named_once() {
+    one(&[("/spec/pullFrom", json!(["ghcr.io/example/otel"]))], &["spec.pullFrom[0]: ", "same repository"]);
+}
+
+#[test]
+fn row_23_and_24_odd_hosts_are_for_the_host_policy_or_no_hosts_at_all() {
+    // An address is a host that the installation's host policy judges when it is dialled.
+    assert!(parse(&policy(&[("/spec/image", json!("127.0.0.1:5000/a"))])).is_ok());
+    for text in ["registry.example.com./a", "ex\u{e4}mple.com/a"] {
+        one(&[("/spec/image", json!(text))], &["spec.image: "]);
+    }
+}
+
+#[test]
+fn a_hash_belongs_to_targets_waves_soak_and_health_only() {
+    let hash = |changes: &[(&str, Value)]| parse(&policy(changes)).unwrap().stages[0].hash.clone();
+    let plain = hash(&[]);
+    assert_eq!(plain.len(), 16);
+    for same in [
+        ("/spec/stages/0/soak", json!("30m")),
+        ("/spec/stages/0/soak", json!("0h30m")),
+        ("/spec/stages/0/approval", json!({"required": 2})),
+        ("/spec/stages/0/rollback", json!("Manual")),
+        ("/spec/stages/1/soak", json!("3h")),
+        ("/spec/health", json!({"tick": "60s"})),
+        ("/spec/mode", json!("Enforce")),
+        ("/metadata/generation", json!(9)),
+    ] {
+        assert_eq!(hash(&[same.clone()]), plain, "{same:?}");
+    }
+    for other in [
+        ("/spec/stages/0/soak", json!("31m")),
+        ("/spec/stages/0/waves", json!([])),
+        ("/spec/stages/0/targets/0/pods/selector/matchLabels/app", json!("b")),
+        ("/spec/stages/0/targets/0/pods/namespaces", json!(["x"])),
+        ("/spec/health", json!({"tick": "61s"})),
+    ] {
+        assert_ne!(hash(&[other.clone()]), plain, "{other:?}");
+    }
+}
+
+#[test]
+fn row_43_a_status_that_cannot_be_read_counts_as_lost() {
+    let stored = json!({"attempts": "many", "stages": 3});
+    let policy: ImagePolicy = serde_json::from_value(json!({
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"image": "nginx", "select": {}, "stages": []},
+        "status": stored,
+    }))
+    .unwrap();
+    let status = policy.status.unwrap();
+    assert_eq!(status.status, lockkeeper_core::status::Status::default());
+    assert!(status.unreadable.is_some());
+}

@@ -1,0 +1,76 @@
+//! `spec.select` as it is on the wire.
+
+use crate::{bounds, schema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which tag is the candidate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "has(self.semver) != has(self.digest)",
+    "exactly one of semver and digest says how the candidate is chosen; set one of them",
+)]))]
+pub struct Select {
+    /// The highest version in a range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semver: Option<SemverSelection>,
+    /// Whatever one mutable tag names: every new contents is a candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<DigestSelection>,
+    /// Which tags are looked at, and which part of them is the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_tags: Option<FilterTags>,
+    /// Regular expressions of tags that are never candidates; they win over filterTags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
+    pub ignore_tags: Vec<String>,
+    /// Platforms a candidate must be built for, such as linux/arm64. Without it: what the targets' nodes run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 3, max = 100)))]
+    pub platforms: Vec<String>,
+    /// How old a release must be before it enters the first stage, by the controller's own first-seen clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 20))]
+    #[schemars(extend("x-kubernetes-validations" = schema::duration(bounds::RELEASE_AGE)))]
+    pub minimum_release_age: Option<String>,
+    /// What happens when the version that runs falls out of the range: false holds as `OutOfRange`, true goes down
+    /// stage by stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_downgrade: Option<bool>,
+}
+
+/// The highest version in a range.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SemverSelection {
+    /// A range as Flux, Argo CD Image Updater and Kargo read it, such as >=0.28.0 or 1.2.x || ^2.
+    #[schemars(length(min = 1, max = 256))]
+    pub range: String,
+}
+
+/// Whatever one mutable tag names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DigestSelection {
+    /// The tag, such as latest.
+    #[schemars(length(min = 1, max = 128))]
+    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
+        "self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",
+        "must be a tag: letters, digits, _, . and -, not starting with . or -",
+    )]))]
+    pub tag: String,
+}
+
+/// Which tags are looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FilterTags {
+    /// A regular expression (RE2 syntax, not anchored) that a tag must match.
+    #[schemars(length(min = 1, max = 512))]
+    pub pattern: String,
+    /// What of the tag is the version: text with $1, $name or ${name}. Without it: the whole tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub extract: Option<String>,
+}
