@@ -11,6 +11,7 @@ pub mod controller;
 pub mod eventually;
 pub mod image;
 mod janitor;
+pub mod kubelet;
 mod part;
 mod ports;
 pub mod process;

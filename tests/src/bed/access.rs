@@ -96,9 +96,17 @@ impl Bed {
 
     async fn client_with(&self, token: &str) -> Result<Client> {
         crate::install_crypto_provider();
+        Ok(Client::try_from(self.config_with(token).await?)?)
+    }
+
+    /// What a client of one of [`USERS`] is made of, for another runtime or process.
+    pub async fn config_of(&self, user: &str) -> Result<Config> {
+        self.config_with(self.tokens.of(user)?).await
+    }
+
+    async fn config_with(&self, token: &str) -> Result<Config> {
         let kubeconfig: Kubeconfig = serde_json::from_value(self.kubeconfig_with(token)?)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(Client::try_from(config)?)
+        Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
     }
 
     /// Writes a KUBECONFIG of one of [`USERS`].

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use crate::eventually::{PATIENCE, eventually};
 use crate::image::Registry;
 use crate::janitor::Janitor;
+use crate::kubelet::{self, Kubelet};
 use crate::part::Part;
 use crate::{ports, programs};
 use access::Tokens;
@@ -47,6 +48,7 @@ pub struct Bed {
     controllers: Option<Part>,
     scheduler: Option<Part>,
     registry: Part,
+    kubelet: OnceCell<Kubelet>,
     janitor: Janitor,
 }
 
@@ -114,6 +116,7 @@ impl Bed {
             server,
             registry_host,
             tokens,
+            kubelet: OnceCell::new(),
             janitor,
         };
         Ok(bed)
@@ -150,7 +153,8 @@ impl Bed {
     }
 
     /// Ends everything in an order that works: clients first, then the API server, etcd last.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
+        drop(self.kubelet.take());
         for part in self.scheduler.iter().chain(&self.controllers) {
             part.stop().await?;
         }
@@ -188,6 +192,16 @@ impl Bed {
     #[must_use]
     pub fn registry(&self) -> Registry {
         Registry::new(&self.registry_host)
+    }
+
+    /// The simulated kubelet of this bed: four nodes `sim-0` to `sim-3`, started at the first call.
+    pub async fn kubelet(&self) -> Result<&Kubelet> {
+        self.kubelet.get_or_try_init(|| self.start_kubelet(kubelet::Settings::nodes("sim", 4))).await
+    }
+
+    /// Another simulated kubelet, with nodes of its own. Their names must be new to this bed.
+    pub async fn start_kubelet(&self, settings: kubelet::Settings) -> Result<Kubelet> {
+        Kubelet::start(self.config_of("kubelet-sim").await?, settings).await
     }
 
     /// The API server, to kill, freeze and start again. Not on the shared bed.
