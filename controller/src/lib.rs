@@ -2,4 +2,5 @@
 //!
 //! The composition root (`cli::run`) is the only place that names concrete adapters; all others know `ports`.
 
+pub mod kubernetes;
 pub mod ports;

@@ -236,3 +236,41 @@ pub trait Registry: Send + Sync + 'static {
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
 }
+
+/// Wakes policies. The scheduler is one; adapters call it when something that concerns a policy changed.
+/// Cheap, never blocks; many wakes in a row are one.
+pub trait Wakes: Send + Sync + 'static {
+    /// Look at this policy again soon.
+    fn wake(&self, key: &PolicyKey);
+}
+
+/// How fresh the watches are.
+pub trait Watches: Send + Sync + 'static {
+    /// One per watch, sorted by kind.
+    fn watches(&self) -> Vec<WatchState>;
+}
+
+/// One watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchState {
+    /// Of what, such as `Pod`.
+    pub kind: String,
+    /// Its first list is complete.
+    pub synced: bool,
+    /// Since when it has been failing, or silent for longer than a live watch is.
+    pub stale_since: Option<jiff::Timestamp>,
+}
+
+/// Which time it is.
+pub trait Clock: Send + Sync + 'static {
+    /// Wall time.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// Whether a policy's ServiceAccount may do something; for `plan`.
+pub trait Rights: Send + Sync + 'static {
+    /// By a SubjectAccessReview. `resource` may name a subresource, as `imagepolicies/status`.
+    fn may<'a>(
+        &'a self, identity: &'a Identity, verb: &'a str, group: &'a str, resource: &'a str, namespace: &'a str,
+    ) -> BoxFuture<'a, Result<bool, EffectError>>;
+}

@@ -152,7 +152,7 @@ pub struct Owner {
 }
 
 /// A pod as far as promotion and health need it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodSeen {
     /// Identity.
     pub key: ObjectKey,
@@ -221,7 +221,7 @@ pub enum ContainerKind {
 }
 
 /// One container of a pod: what it should run, and what it does run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerSeen {
     /// Name.
     pub name: String,
@@ -299,7 +299,7 @@ impl std::str::FromStr for Moved {
 }
 
 /// A workload with a pod template.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkloadSeen {
     /// Identity.
     pub key: ObjectKey,

@@ -1,0 +1,115 @@
+//! How requests reach the API server: one connection pool, one caller, an identity per request.
+//!
+//! Guarantees: every write asks the fence first; a request ends by its deadline, whatever the network does; nothing
+//! is tried again here (the next pass sees what is); bodies are never logged, since they may hold Secrets.
+//! May not: decide whether an effect is wanted.
+
+use super::failure::{self, Call};
+use crate::ports::{EffectError, Fence, Identity};
+use http::{HeaderName, HeaderValue, Request};
+use kube::{Client, Config, config::KubeConfigOptions};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The deadline of one request that is no watch.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+
+/// A client by kubeconfig, or from inside the cluster. `context` chooses one of the kubeconfig's.
+///
+/// kube tries 429, 503 and 504 again up to 15 times by itself; here an effect that failed is decided anew instead.
+pub async fn connect(context: Option<&str>) -> Result<Client, kube::Error> {
+    let mut config = match context {
+        None => Config::infer().await.map_err(kube::Error::InferConfig)?,
+        Some(context) => {
+            let options =
+                KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+            Config::from_kubeconfig(&options).await.map_err(|error| kube::Error::Service(error.into()))?
+        }
+    };
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config)
+}
+
+impl Identity {
+    /// The user name that the API server knows the ServiceAccount by.
+    #[must_use]
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
+    }
+
+    /// The groups that the API server gives it.
+    #[must_use]
+    pub fn groups(&self) -> [String; 3] {
+        [
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{}", self.namespace),
+            "system:authenticated".to_owned(),
+        ]
+    }
+}
+
+/// Sends requests, as itself or as somebody else.
+#[derive(Clone)]
+pub struct Caller {
+    client: Client,
+    deadline: Duration,
+}
+
+impl Caller {
+    /// A caller over a client.
+    #[must_use]
+    pub fn new(client: Client, deadline: Duration) -> Self {
+        Self { client, deadline }
+    }
+
+    /// The client, with the controller's own rights.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// One write: the fence is asked first. Returns the object as the API server stored it.
+    pub async fn write(&self, fence: &Fence, call: &Call<'_>, request: Built) -> Result<String, EffectError> {
+        if !fence.holds() {
+            return Err(EffectError::Fenced);
+        }
+        self.read(call, request).await
+    }
+
+    /// One read.
+    pub async fn read(&self, call: &Call<'_>, request: Built) -> Result<String, EffectError> {
+        let object = || call.object();
+        let refused = |message: String| EffectError::Refused { object: object(), message };
+        let mut request = request.map_err(|error| refused(error.to_string()))?;
+        if let Some(identity) = call.identity {
+            impersonate(&mut request, identity).map_err(|error| refused(error.to_string()))?;
+        }
+        match timeout(self.deadline, self.client.request_text(request)).await {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) => Err(failure::effect_error(&error, call)),
+            Err(_) => Err(EffectError::Unavailable {
+                object: object(),
+                message: format!("no answer within {} s", self.deadline.as_secs_f32()),
+            }),
+        }
+    }
+}
+
+/// A request, or why its parts make none (a name with a slash in it).
+pub type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
+
+fn impersonate(
+    request: &mut Request<Vec<u8>>,
+    identity: &Identity,
+) -> Result<(), http::header::InvalidHeaderValue> {
+    let headers = request.headers_mut();
+    headers.insert(IMPERSONATE_USER, HeaderValue::try_from(identity.user())?);
+    for group in identity.groups() {
+        headers.append(IMPERSONATE_GROUP, HeaderValue::try_from(group)?);
+    }
+    Ok(())
+}

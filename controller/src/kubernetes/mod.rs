@@ -1,0 +1,200 @@
+//! The cluster the policies live in: shared watches in, impersonated and fenced effects out.
+//!
+//! Guarantees: one watch per kind for the whole cluster, trimmed; a snapshot does no I/O; every write to targets, pins
+//! included, and every read of a Secret is made as the policy's `ServiceAccount`; statuses, Quarantines, Events and
+//! orphaned pins are written with the controller's own rights. Assumes an API server of Kubernetes 1.33 or newer.
+//! May not decide.
+
+pub mod client;
+mod effects;
+pub mod failure;
+mod orphans;
+mod pins;
+mod pods;
+mod policies;
+mod quarantines;
+mod rights;
+mod secrets;
+mod see;
+mod templates;
+pub mod watch;
+mod wire;
+
+use crate::ports::{
+    Clock, Cluster, ClusterView, EffectError, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy,
+    Wakes, WatchState, Watches,
+};
+use client::Caller;
+use futures::future::BoxFuture;
+use kube::Client;
+use lockkeeper_core::{
+    decision::{Action, Event},
+    policy::Policy,
+    status::Status,
+};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use tokio::task::JoinSet;
+use watch::{
+    collection::{self, Collection},
+    follow::{Follower, Shared},
+    own::ParsedPolicies,
+    world::World,
+};
+
+pub use watch::workload::WorkloadKind;
+
+/// What the installation says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The controller's own namespace: an Intervention there that names no policy concerns all.
+    pub namespace: String,
+    /// The name of this replica, for Events.
+    pub instance: String,
+    /// Kinds with a pod template besides the built-in ones.
+    pub more_kinds: Vec<WorkloadKind>,
+    /// The deadline of one request.
+    pub deadline: Duration,
+}
+
+/// The adapter.
+pub struct Kubernetes {
+    caller: Caller,
+    shared: Shared,
+    parsed: Arc<ParsedPolicies>,
+    orphans: orphans::Orphans,
+    instance: String,
+}
+
+impl Kubernetes {
+    /// An adapter that has seen nothing yet; [`follow`](Self::follow) makes it look.
+    #[must_use]
+    pub fn new(client: Client, settings: Settings, wakes: Arc<dyn Wakes>, clock: Arc<dyn Clock>) -> Self {
+        let mut kinds = WorkloadKind::builtin();
+        kinds.extend(settings.more_kinds);
+        let world = World::new(settings.namespace, kinds, clock.now());
+        Self {
+            caller: Caller::new(client, settings.deadline),
+            shared: Shared { world: Arc::new(RwLock::new(world)), wakes, clock },
+            parsed: Arc::default(),
+            orphans: orphans::Orphans::default(),
+            instance: settings.instance,
+        }
+    }
+
+    /// Follow everything. Ends only if a watch's task died, and says why: the process must not go on half blind (P4).
+    pub async fn follow(&self) -> String {
+        let mut tasks = JoinSet::new();
+        self.start(&mut tasks, collection::Namespaces);
+        self.start(&mut tasks, collection::Nodes);
+        self.start(&mut tasks, collection::ReplicaSets);
+        let kinds = self.shared.read().kinds.clone();
+        for kind in kinds {
+            self.start(&mut tasks, collection::Workloads(kind));
+        }
+        self.start(&mut tasks, collection::Budgets);
+        self.start(&mut tasks, collection::Policies(Arc::clone(&self.parsed)));
+        self.start(&mut tasks, collection::Pins);
+        self.start(&mut tasks, collection::Quarantines);
+        self.start(&mut tasks, collection::Interventions);
+        self.start(&mut tasks, collection::AdmissionPolicies);
+        self.start(&mut tasks, collection::AdmissionBindings);
+        self.start(&mut tasks, collection::Pods);
+        match tasks.join_next().await {
+            Some(Err(error)) => format!("a watch ended: {error}"),
+            Some(Ok(never)) => match never {},
+            None => "no watch was started".to_owned(),
+        }
+    }
+
+    fn start<C: Collection>(&self, tasks: &mut JoinSet<std::convert::Infallible>, collection: C) {
+        let follower = Follower::new(collection, self.caller.client().clone(), self.shared.clone());
+        tasks.spawn(follower.run());
+    }
+
+    /// All policies that are stored.
+    #[must_use]
+    pub fn keys(&self) -> Vec<PolicyKey> {
+        self.shared.read().all_policies().into_iter().collect()
+    }
+
+    /// Look after pins whose policy is gone, for ever. Only the leader's fence lets anything be written.
+    pub async fn look_after_orphans(&self, fence: &Fence) {
+        loop {
+            tokio::time::sleep(orphans::PAUSE).await;
+            if fence.holds() {
+                self.sweep_orphans(fence, self.shared.clock.now()).await;
+            }
+        }
+    }
+}
+
+impl Cluster for Kubernetes {
+    fn see(&self, policy: &Policy, _: &Identity) -> ClusterView {
+        see::view(&self.shared.read(), policy)
+    }
+
+    fn apply<'a>(
+        &'a self,
+        identity: &'a Identity,
+        fence: &'a Fence,
+        policy: &'a Policy,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(self.effect(identity, fence, policy, action))
+    }
+
+    fn secret<'a>(
+        &'a self,
+        identity: &'a Identity,
+        name: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>> {
+        Box::pin(self.secret_read(identity, name, key))
+    }
+}
+
+impl Policies for Kubernetes {
+    fn get(&self, key: &PolicyKey) -> Option<Arc<StoredPolicy>> {
+        self.shared.read().policies.get(&key.namespace, &key.name).cloned()
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        fence: &'a Fence,
+        stored: &'a StoredPolicy,
+        resource_version: &'a str,
+        status: &'a Status,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        Box::pin(self.status_written(fence, stored, resource_version, status))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        stored: &'a StoredPolicy,
+        event: &'a Event,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(self.event_published(stored, event))
+    }
+}
+
+impl Rights for Kubernetes {
+    fn may<'a>(
+        &'a self,
+        identity: &'a Identity,
+        verb: &'a str,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<bool, EffectError>> {
+        Box::pin(self.allowed(identity, verb, group, resource, namespace))
+    }
+}
+
+impl Watches for Kubernetes {
+    fn watches(&self) -> Vec<WatchState> {
+        self.shared.read().watch_states()
+    }
+}

@@ -1,0 +1,192 @@
+//! Pins whose policy is gone.
+//!
+//! Guarantees: a pin is acted on only after two live reads, five minutes apart, both said that the policy it names
+//! (namespace, name and uid) does not exist; a failed read says nothing and starts the wait anew (I8). `Retain` marks
+//! it, once; `Release` removes that object at that version, or nothing.
+//! With the controller's own rights: pins are its own kind, and a pin that named the identity to act as could be
+//! forged into acting as somebody else (docs/adr/orphaned-pins.md).
+
+use super::{
+    Kubernetes,
+    effects::{body, json_patch, post},
+    failure::Call,
+    pods::test,
+    watch::{
+        collection::Pins,
+        own::{self, PinEntry},
+    },
+};
+use crate::ports::{EffectError, Fence};
+use jiff::{SignedDuration, Timestamp};
+use kube::{api::GetParams, core::Request as Urls};
+use lockkeeper_api::names;
+use lockkeeper_core::pin::PinDeletion;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Pause between two looks.
+pub const PAUSE: Duration = Duration::from_secs(60);
+/// Between the two reads.
+const APART: SignedDuration = SignedDuration::from_mins(5);
+
+/// When each policy was first read to be gone, by namespace, name and uid.
+#[derive(Debug, Default)]
+pub struct Orphans(Mutex<BTreeMap<Named, Timestamp>>);
+
+/// A policy as a pin names it.
+type Named = (String, String, String);
+
+fn named(pin: &PinEntry) -> Named {
+    let policy = &pin.seen.spec.policy;
+    (policy.namespace.clone(), policy.name.clone(), policy.uid.clone())
+}
+
+impl Orphans {
+    /// A live read of a policy: whether it was there, or nothing could be said. Returns whether its pins may be acted
+    /// on now.
+    fn read(&self, policy: &Named, there: Option<bool>, now: Timestamp) -> bool {
+        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match there {
+            Some(false) => {
+                let first = *gone.entry(policy.clone()).or_insert(now);
+                now.duration_since(first) >= APART
+            }
+            Some(true) | None => {
+                gone.remove(policy);
+                false
+            }
+        }
+    }
+
+    fn keep(&self, wanted: impl Fn(&Named) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|policy, _| wanted(policy));
+    }
+}
+
+impl Kubernetes {
+    /// One look at all pins. Failures are named in the log and looked at again.
+    pub(super) async fn sweep_orphans(&self, fence: &Fence, now: Timestamp) {
+        let suspects = self.suspects();
+        self.orphans.keep(|policy| suspects.contains_key(policy));
+        for (policy, pins) in suspects {
+            let there = match self.is_there(&policy).await {
+                Ok(there) => Some(there),
+                Err(error) => {
+                    tracing::warn!(policy = %format_args!("{}/{}", policy.0, policy.1), %error, "whether the policy of a pin exists could not be read");
+                    None
+                }
+            };
+            if !self.orphans.read(&policy, there, now) {
+                continue;
+            }
+            for pin in pins {
+                if let Err(error) = self.orphaned(fence, &pin, now).await {
+                    let key = &pin.seen.key;
+                    tracing::warn!(pin = %format_args!("{}/{}", key.namespace, key.name), %error, "an orphaned pin could not be written");
+                }
+            }
+        }
+    }
+
+    /// Pins whose policy the watch does not show, and that are not done with.
+    fn suspects(&self) -> BTreeMap<Named, Vec<PinEntry>> {
+        let world = self.shared.read();
+        let mut suspects: BTreeMap<Named, Vec<PinEntry>> = BTreeMap::new();
+        for (_, _, pin) in world.pins.iter().filter(|(_, _, pin)| !pin.orphaned) {
+            let policy = named(pin);
+            let there = world.policies.get(&policy.0, &policy.1).is_some_and(|stored| stored.uid == policy.2);
+            if !there {
+                suspects.entry(policy).or_default().push(pin.clone());
+            }
+        }
+        suspects
+    }
+
+    async fn is_there(&self, (namespace, name, uid): &Named) -> Result<bool, EffectError> {
+        let call = Call { verb: "get", resource: "imagepolicies", namespace, name, identity: None };
+        let urls = Urls::new(own::path_in(namespace, "imagepolicies"));
+        match self.caller.read(&call, urls.get(name, &GetParams::default())).await {
+            Ok(text) => {
+                let object: Value = serde_json::from_str(&text).unwrap_or_default();
+                let found = object.pointer("/metadata/uid").and_then(Value::as_str);
+                found.map(|found| found == uid).ok_or_else(|| EffectError::Unavailable {
+                    object: call.object(),
+                    message: "the answer has no uid".to_owned(),
+                })
+            }
+            Err(EffectError::Outdated(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn orphaned(&self, fence: &Fence, pin: &PinEntry, now: Timestamp) -> Result<(), EffectError> {
+        let key = &pin.seen.key;
+        tracing::info!(pin = %format_args!("{}/{}", key.namespace, key.name), deletion = ?pin.seen.spec.deletion_policy, "the policy of this pin is gone");
+        match pin.seen.spec.deletion_policy {
+            PinDeletion::Release => self.delete_pin(None, fence, key, &pin.seen.resource_version).await,
+            PinDeletion::Retain => self.mark(fence, pin, now).await,
+        }
+    }
+
+    /// The annotation first, then the condition: what only has the first is marked again.
+    async fn mark(&self, fence: &Fence, pin: &PinEntry, now: Timestamp) -> Result<(), EffectError> {
+        let key = &pin.seen.key;
+        let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+        let call = Call { verb: "patch", resource: "imagepins", namespace, name, identity: None };
+        let path = own::path_in(namespace, "imagepins");
+        let since = pin.annotations.get(names::ORPHANED).cloned().unwrap_or_else(|| now.to_string());
+        let text = self.caller.write(fence, &call, json_patch(&path, name, mark_patch(pin, &since))).await?;
+        let mut object: Value = serde_json::from_str(&text).unwrap_or_default();
+        object["status"] = json!({"conditions": [{
+            "type": "Orphaned",
+            "status": "True",
+            "reason": "PolicyGone",
+            "message": "its policy does not exist any more; new pods still get this digest until somebody deletes this pin",
+            "lastTransitionTime": since,
+        }]});
+        let call = Call { verb: "update", resource: "imagepins/status", namespace, name, identity: None };
+        let request =
+            body(&object).and_then(|b| Urls::new(path).replace_subresource("status", name, &post(), b));
+        let text = self.caller.write(fence, &call, request).await?;
+        self.absorb(&Pins, &text);
+        Ok(())
+    }
+}
+
+fn mark_patch(pin: &PinEntry, since: &str) -> Value {
+    let escaped = names::ORPHANED.replace('/', "~1");
+    let add = if pin.annotations.is_empty() {
+        json!({"op": "add", "path": "/metadata/annotations", "value": {names::ORPHANED: since}})
+    } else {
+        json!({"op": "add", "path": format!("/metadata/annotations/{escaped}"), "value": since})
+    };
+    json!([
+        test("/metadata/uid", &json!(pin.seen.key.uid)),
+        test("/metadata/resourceVersion", &json!(pin.seen.resource_version)),
+        add
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_reads_five_minutes_apart_and_nothing_between_that_says_otherwise() {
+        let orphans = Orphans::default();
+        let policy = ("platform".to_owned(), "otel".to_owned(), "u".to_owned());
+        let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        assert!(!orphans.read(&policy, Some(false), at(0)));
+        assert!(!orphans.read(&policy, Some(false), at(4)));
+        assert!(orphans.read(&policy, Some(false), at(5)));
+        assert!(!orphans.read(&policy, None, at(6)), "a read that failed says nothing");
+        assert!(!orphans.read(&policy, Some(false), at(10)));
+        assert!(!orphans.read(&policy, Some(true), at(12)), "it is there again");
+        assert!(!orphans.read(&policy, Some(false), at(16)));
+        assert!(orphans.read(&policy, Some(false), at(21)));
+    }
+}

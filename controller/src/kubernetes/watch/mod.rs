@@ -1,0 +1,11 @@
+//! The shared watches: one per kind for the whole cluster, trimmed at arrival, each as fresh as it says.
+//!
+//! Guarantees: see [`follow`]; what is kept, and whom a change wakes, is said per kind in [`collection`].
+
+pub mod collection;
+pub mod follow;
+pub mod own;
+pub mod pod;
+pub mod shelf;
+pub mod workload;
+pub mod world;
