@@ -49,7 +49,14 @@ fn yes(is: bool) -> &'static str {
 fn is_trouble(reason: &str) -> bool {
     matches!(
         reason,
-        "Conflicted" | "Forbidden" | "Mixed" | "RepositoryMismatch" | "NoPods" | "NotPullable" | "OutOfRange"
+        "Conflicted"
+            | "Forbidden"
+            | "LeftAlone"
+            | "Mixed"
+            | "RepositoryMismatch"
+            | "NoPods"
+            | "NotPullable"
+            | "OutOfRange"
     )
 }
 

@@ -152,6 +152,10 @@ pub struct Owner {
 }
 
 /// A pod as far as promotion and health need it.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one object, not a hidden state machine"
+)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodSeen {
     /// Identity.

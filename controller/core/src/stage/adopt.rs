@@ -19,8 +19,10 @@ const SHARE: usize = 80;
 
 /// Adopts, or says what it waits for. `None`: adopted.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) -> Option<Wait> {
-    if let Some(wait) = restore(view, turn) {
-        return wait;
+    match restore(view, turn) {
+        Restored::FromPins => return None,
+        Restored::Asking(wait) => return Some(wait),
+        Restored::NothingSaid => {}
     }
     let running = match running(view, turn) {
         Ok(running) => running,
@@ -66,8 +68,18 @@ fn adopt(view: &StageView<'_>, turn: &mut Turn, release: Release, source: Source
     });
 }
 
+/// What the pins of a stage without a status say.
+enum Restored {
+    /// Nothing, or not one thing: what runs decides.
+    NothingSaid,
+    /// A digest that nobody knows yet.
+    Asking(Wait),
+    /// A release, which is now kept.
+    FromPins,
+}
+
 /// With an empty status the stage's own pins answer first (decision 14).
-fn restore(view: &StageView<'_>, turn: &mut Turn) -> Option<Option<Wait>> {
+fn restore(view: &StageView<'_>, turn: &mut Turn) -> Restored {
     let mut said: BTreeMap<&crate::image::Digest, usize> = BTreeMap::new();
     let mine = view
         .all
@@ -79,20 +91,23 @@ fn restore(view: &StageView<'_>, turn: &mut Turn) -> Option<Option<Wait>> {
         *said.entry(&pin.spec.digest).or_default() += 1;
         only_tags.extend(pin.spec.only_tags.iter().flatten().cloned());
     }
-    let most = said.values().copied().max()?;
+    let Some(most) = said.values().copied().max() else { return Restored::NothingSaid };
     let mut winners = said.iter().filter(|(_, count)| **count == most);
-    let (digest, _) = winners.next()?;
+    let Some((digest, _)) = winners.next() else { return Restored::NothingSaid };
     if winners.next().is_some() {
-        // Half of the pins say one thing, half another: what runs decides.
-        return None;
+        // Half of the pins say one thing, half another.
+        return Restored::NothingSaid;
     }
     turn.questions.insert(Question::Digest(view.policy.image.clone(), (*digest).clone()));
     let Some(release) = view.facts.release_of(view.life, digest) else {
-        return Some(Some(Wait::new("Restoring", format!("asks the registry what {} is", digest.short()))));
+        return Restored::Asking(Wait::new(
+            "Restoring",
+            format!("asks the registry what {} is", digest.short()),
+        ));
     };
     turn.status.only_tags = only_tags.into_iter().collect();
     adopt(view, turn, release, Source::Restored);
-    Some(None)
+    Restored::FromPins
 }
 
 /// Ready pods by what they run, most first; asks for what is not known yet.

@@ -133,13 +133,8 @@ fn up(pod: &PodView<'_>, flight: &Flight) -> bool {
 
 /// Moves up to `wanted` pods, one alone while no pod of this step is Ready with the candidate. Returns how many.
 fn move_some(view: &StageView<'_>, turn: &mut Turn, flight: &Flight, wanted: usize) -> usize {
-    let wanted = if first_is_ready(view, flight) {
-        wanted
-    } else if first_is_on_its_way(view, flight) {
-        0
-    } else {
-        1
-    };
+    let wanted =
+        if first_is_ready(view, flight) { wanted } else { usize::from(!first_is_on_its_way(view, flight)) };
     let chosen = moves::for_wave(view, &flight.release, &flight.attempt, wanted);
     for pod in &chosen {
         turn.actions.extend(moves::action(view, pod, &flight.release, &flight.attempt, Purpose::Promote));

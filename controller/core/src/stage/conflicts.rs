@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub fn find(policy: &Policy, stage: &Stage, seen: &StageSeen, claims: &[Claim]) -> Option<String> {
     let age = (policy.created, policy.uid.clone());
     // Claims of the same policy come from earlier stages only: they always win.
-    let older = |claim: &&Claim| claim.age == age || claim.age < age;
+    let older = |claim: &&Claim| claim.age <= age;
     claims.iter().filter(older).find(|claim| meets(policy, stage, seen, claim)).map(|claim| {
         let place = match &claim.what {
             Claimed::Pods { namespace, .. } => format!("pods in namespace {namespace}"),

@@ -108,7 +108,7 @@ fn next_step(flight: &Flight) -> Option<Step> {
 /// The soak of a step is over: on to the next, or verified.
 pub fn advance(view: &StageView<'_>, turn: &mut Turn, mut flight: Flight) {
     let Some(step) = next_step(&flight) else {
-        verify(view, turn, flight);
+        verify(view, turn, &flight);
         return;
     };
     flight.step = step;
@@ -128,8 +128,8 @@ pub fn advance(view: &StageView<'_>, turn: &mut Turn, mut flight: Flight) {
     turn.wake(view.now);
 }
 
-fn verify(view: &StageView<'_>, turn: &mut Turn, flight: Flight) {
-    let rules_out = rules_out(&flight);
+fn verify(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
+    let rules_out = rules_out(flight);
     let now = view.now;
     turn.status.verified.retain(|v| !view.facts.same(&v.release, &flight.release));
     turn.status.verified.push(Verified {

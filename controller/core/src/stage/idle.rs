@@ -1,6 +1,6 @@
 //! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
 
-use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, rolling_back};
+use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, rolling_back, templates};
 use crate::{
     decision::{EventType, Question},
     gates::{self, label},
@@ -15,12 +15,12 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         turn.show(Phase::Idle, wait, view.now);
         return;
     }
-    if turn.status.verified.is_empty() {
-        if let Some(wait) = adopt::step(view, turn) {
-            turn.show(Phase::Idle, wait, view.now);
-            if turn.status.mixed.is_empty() {
-                return;
-            }
+    if turn.status.verified.is_empty()
+        && let Some(wait) = adopt::step(view, turn)
+    {
+        turn.show(Phase::Idle, wait, view.now);
+        if turn.status.mixed.is_empty() {
+            return;
         }
     }
     if guard(view, turn) {
@@ -51,6 +51,9 @@ fn unready(view: &StageView<'_>) -> Option<Wait> {
                 right.user, right.verb, right.resource, right.namespace
             ),
         ));
+    }
+    if let Some(message) = templates::left_alone(view) {
+        return Some(Wait::new("LeftAlone", message));
     }
     if view.live().next().is_none() && view.seen.workloads.is_empty() {
         let foreign = view.mismatched.first();
@@ -204,11 +207,12 @@ pub fn report_only(view: &StageView<'_>, turn: &mut Turn) {
         turn.show(phase, wait, view.now);
         return;
     }
-    if turn.status.verified.is_empty() && turn.status.mixed.is_empty() {
-        if let Some(wait) = adopt::step(view, turn) {
-            turn.show(phase, wait, view.now);
-            return;
-        }
+    if turn.status.verified.is_empty()
+        && turn.status.mixed.is_empty()
+        && let Some(wait) = adopt::step(view, turn)
+    {
+        turn.show(phase, wait, view.now);
+        return;
     }
     let why = if view.policy.mode == Mode::Observe { "Observing" } else { "Suspended" };
     let wait = match next(view, &turn.status) {

@@ -10,7 +10,7 @@ use crate::{
     gates::label,
     health::{HoldReason, Verdict, alpha_of_budget},
     image::Release,
-    status::Flight,
+    status::{Flight, Phase},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -89,6 +89,10 @@ fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
     }
     if let Some(message) = crash_loops(&members, view, flight.from.as_ref(), &name) {
         return Some(Judgement::Degraded { reason: "CrashLoop", message });
+    }
+    // Once a step soaks, its pods have been Ready: what is not Ready then stops the clock, or crashes and is counted.
+    if view.life.stages.get(view.index).is_none_or(|s| s.phase != Phase::Applying) {
+        return None;
     }
     let deadline = view.policy.health.ready_deadline;
     let stuck: Vec<&&PodView<'_>> = members

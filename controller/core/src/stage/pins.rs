@@ -43,15 +43,15 @@ pub fn wanted(view: &StageView<'_>, turn: &Turn) -> Option<Wanted> {
         let release = rollback.to.clone().filter(|_| quarantined)?;
         return Some(Wanted { release, candidate: false, back: true, only_tags: status.only_tags.clone() });
     }
-    if let Some(flight) = status.flight.as_ref().filter(|f| f.step == Step::All) {
-        if matches!(status.phase, Phase::Applying | Phase::Soaking) {
-            return Some(Wanted {
-                release: flight.release.clone(),
-                candidate: true,
-                back: false,
-                only_tags: Vec::new(),
-            });
-        }
+    if let Some(flight) = status.flight.as_ref().filter(|f| f.step == Step::All)
+        && matches!(status.phase, Phase::Applying | Phase::Soaking)
+    {
+        return Some(Wanted {
+            release: flight.release.clone(),
+            candidate: true,
+            back: false,
+            only_tags: Vec::new(),
+        });
     }
     let current = current_of(status)?;
     Some(Wanted {

@@ -1,0 +1,16 @@
+//! A scripted world in virtual time: a registry, owners with pods on nodes, an API server that pins at birth and
+//! tests patches, and a kubelet. The controller in it is the same `decide`, with the same write-ahead order.
+//!
+//! Guarantees: deterministic for a seed; no clock, no I/O. Assumes nothing of the core beyond its public types.
+
+mod act;
+mod kubelet;
+mod observe;
+mod random;
+pub mod watchman;
+mod world;
+
+pub use act::{Effect, PassOutcome};
+pub use kubelet::Behaviour;
+pub use random::Random;
+pub use world::{Owner, Pod, Record, World, WorldSettings, release};

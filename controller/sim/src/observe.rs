@@ -1,0 +1,162 @@
+//! The world as the controller's adapters would show it.
+
+use crate::World;
+use lockkeeper_core::{
+    decision::Question,
+    image::{Tag, digest_of_image_id},
+    observed::{
+        Answer, Answers, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure, ObjectKey, Observed,
+        Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
+    },
+    policy::{Namespaces, Target},
+    select::rank,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+impl World {
+    /// What one pass sees.
+    #[must_use]
+    pub fn observe(&self) -> Observed {
+        let stages = (0..self.policy.stages.len()).map(|i| self.stage(i)).collect();
+        Observed {
+            status: self.memory.clone().unwrap_or_else(|| self.stored.clone()),
+            catalogue: self.catalogue(),
+            answers: self.answers(),
+            stages,
+            pins: self.pins.clone(),
+            quarantines: self.quarantines.clone(),
+            interventions: self.interventions.clone(),
+            claims: Vec::new(),
+        }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        if !self.registry_up && self.memory.is_none() {
+            let failing = Failure {
+                since: self.now,
+                reason: "Unreachable".to_owned(),
+                message: "the registry does not answer".to_owned(),
+            };
+            return Catalogue { ranking: None, failing: Some(failing) };
+        }
+        let names: Vec<&str> = self.tags.keys().map(Tag::as_str).collect();
+        Catalogue { ranking: Some(Arc::new(rank(&self.policy.select, names.into_iter()))), failing: None }
+    }
+
+    fn answers(&self) -> Answers {
+        let mut answers = Answers::default();
+        let failed = Failure {
+            since: self.now,
+            reason: "Unreachable".to_owned(),
+            message: "the registry does not answer".to_owned(),
+        };
+        for question in &self.questions {
+            match question {
+                Question::Tag(tag) => {
+                    let answer = match self.tags.get(tag) {
+                        _ if !self.registry_up => Answer::Failed(failed.clone()),
+                        Some(release) => Answer::Known(release.clone()),
+                        None => Answer::Absent,
+                    };
+                    answers.tags.insert(tag.clone(), answer);
+                }
+                Question::Digest(_, digest) => {
+                    let answer = match self.pushed.iter().find(|r| r.answers_to(digest)) {
+                        _ if !self.registry_up => Answer::Failed(failed.clone()),
+                        Some(release) => {
+                            // By digest nobody learns the tag.
+                            let mut release = release.clone();
+                            release.tag = None;
+                            release.version = None;
+                            Answer::Known(release)
+                        }
+                        None => Answer::Absent,
+                    };
+                    answers.digests.insert(digest.clone(), answer);
+                }
+                Question::Pullable(repository, digest) => {
+                    let there = self.pushed.iter().any(|r| r.answers_to(digest));
+                    let answer = match there {
+                        _ if !self.registry_up => Answer::Failed(failed.clone()),
+                        true => Answer::Known(()),
+                        false => Answer::Absent,
+                    };
+                    answers.pullable.insert((repository.clone(), digest.clone()), answer);
+                }
+            }
+        }
+        answers
+    }
+
+    fn stage(&self, index: usize) -> StageSeen {
+        let stage = &self.policy.stages[index];
+        let mut seen = StageSeen {
+            stale_since: self.stale_since,
+            birth_pinning: Some(BirthPinning::Installed),
+            ..StageSeen::default()
+        };
+        let mut taken: BTreeSet<&str> = BTreeSet::new();
+        for (number, target) in stage.targets.iter().enumerate() {
+            let Target::Pods(target) = target else { continue };
+            let namespaces: Vec<String> = match &target.namespaces {
+                Namespaces::Own => vec![self.policy.namespace.clone()],
+                Namespaces::Named(names) => names.clone(),
+                Namespaces::Matching(_) => Vec::new(),
+            };
+            for (i, pod) in self.pods.iter().enumerate() {
+                let owner = &self.owners[pod.owner];
+                let matches = target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v));
+                if matches && namespaces.contains(&owner.namespace) && taken.insert(&pod.uid) {
+                    seen.pods.push(self.pod(i, number));
+                }
+            }
+            seen.namespaces.extend(namespaces.into_iter().map(|n| (number, n)));
+        }
+        seen.pods.sort_by(|a, b| a.key.cmp(&b.key));
+        seen
+    }
+
+    fn pod(&self, index: usize, target: usize) -> PodSeen {
+        let pod = &self.pods[index];
+        let owner = &self.owners[pod.owner];
+        let ready = self.ready(index);
+        let sidecar = ContainerSeen {
+            name: "otel".to_owned(),
+            kind: ContainerKind::Sidecar,
+            image: pod.image.clone(),
+            running: pod.running.as_ref().and_then(|d| digest_of_image_id(&format!("host/repo@{d}"))),
+            up: pod.up,
+            ready,
+            restarts: pod.restarts,
+            waiting: pod.waiting.clone(),
+            down_after_death: pod.down_after_death,
+            died: pod.died,
+            ..ContainerSeen::default()
+        };
+        PodSeen {
+            key: ObjectKey {
+                namespace: owner.namespace.clone(),
+                name: pod.name.clone(),
+                uid: pod.uid.clone(),
+                ..ObjectKey::default()
+            },
+            target,
+            generation: Some(pod.generation),
+            resource_version: pod.generation.to_string(),
+            owner: OwnerSeen {
+                kind: "Deployment".to_owned(),
+                name: owner.name.clone(),
+                template: owner.template.clone(),
+            },
+            node: pod.node.clone(),
+            created: Some(pod.created),
+            deleting: pod.deleting,
+            phase: if pod.running.is_some() { PodPhase::Running } else { PodPhase::Pending },
+            ready,
+            moved: pod.moved.clone(),
+            pinned_by: pod.pinned_by.clone(),
+            containers: vec![sidecar],
+            ..PodSeen::default()
+        }
+    }
+}

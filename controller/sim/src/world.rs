@@ -1,0 +1,291 @@
+//! What there is, and what a script or a test may do to it.
+
+use crate::{Behaviour, Effect, Random};
+use jiff::{SignedDuration, Timestamp};
+use lockkeeper_core::{
+    image::{Digest, ImageRef, PlatformImage, Release, Tag},
+    observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
+    policy::Policy,
+    status::Status,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the world behaves.
+#[derive(Clone, Debug)]
+pub struct WorldSettings {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Where it begins.
+    pub start: Timestamp,
+    /// Nodes that pods are spread over.
+    pub nodes: usize,
+    /// Seconds from a kill to the new container being up and Ready.
+    pub pull_seconds: i64,
+    /// Seconds from a crash to the restart, the first time.
+    pub restart_seconds: i64,
+    /// The API server pins new pods.
+    pub pins_at_birth: bool,
+}
+
+impl Default for WorldSettings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            start: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 53),
+            nodes: 6,
+            pull_seconds: 3,
+            restart_seconds: 2,
+            pins_at_birth: true,
+        }
+    }
+}
+
+/// An owner of pods: a Deployment, as far as its pods go.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Where.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Pods it keeps.
+    pub replicas: usize,
+    /// The governed container's image in its template.
+    pub image: String,
+    /// Hash of its template.
+    pub template: String,
+    /// Labels of its pods.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A pod with one application container and one governed sidecar.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// uid.
+    pub uid: String,
+    /// Name.
+    pub name: String,
+    /// Index of its owner.
+    pub owner: usize,
+    /// Node.
+    pub node: String,
+    /// Birth.
+    pub created: Timestamp,
+    /// The sidecar's image, as the spec has it.
+    pub image: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `lockkeeper.dev/moved`.
+    pub moved: Option<Moved>,
+    /// `lockkeeper.dev/pinned-by`.
+    pub pinned_by: Option<String>,
+    /// What the sidecar runs.
+    pub running: Option<Digest>,
+    /// The sidecar is up.
+    pub up: bool,
+    /// `restartCount` of the sidecar.
+    pub restarts: u32,
+    /// Down because it died, not because it was told to.
+    pub down_after_death: bool,
+    /// Why it waits.
+    pub waiting: Option<String>,
+    /// When it comes up again.
+    pub up_at: Option<Timestamp>,
+    /// When it died last.
+    pub died: Option<Timestamp>,
+    /// Crashes in a row, for the back-off.
+    pub crashes_in_a_row: u32,
+    /// It ends at the next step.
+    pub deleting: bool,
+}
+
+/// Something that happened in the world, for oracles and pictures.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: Effect,
+}
+
+/// The world.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Settings.
+    pub settings: WorldSettings,
+    /// Now.
+    pub now: Timestamp,
+    /// The policy under test.
+    pub policy: Policy,
+    /// The status as stored in the API server.
+    pub stored: Status,
+    /// The controller's memory; `None` right after it started.
+    pub memory: Option<Status>,
+    /// What tags name.
+    pub tags: BTreeMap<Tag, Release>,
+    /// Everything that was ever pushed and not deleted.
+    pub pushed: Vec<Release>,
+    /// The registry answers.
+    pub registry_up: bool,
+    /// The watches are fresh.
+    pub watches_fresh: bool,
+    /// Since when they are not.
+    pub stale_since: Option<Timestamp>,
+    /// The controller runs.
+    pub controller_up: bool,
+    /// Owners.
+    pub owners: Vec<Owner>,
+    /// Pods.
+    pub pods: Vec<Pod>,
+    /// Pins.
+    pub pins: Vec<PinSeen>,
+    /// Quarantines.
+    pub quarantines: Vec<QuarantineSeen>,
+    /// Interventions.
+    pub interventions: Vec<InterventionSeen>,
+    /// How contents behave.
+    pub behaviours: BTreeMap<Digest, Behaviour>,
+    /// What the controller asked for in its last pass.
+    pub questions: BTreeSet<lockkeeper_core::decision::Question>,
+    /// What happened.
+    pub records: Vec<Record>,
+    /// When the controller wants to look again.
+    pub next_deadline: Option<Timestamp>,
+    pub(crate) random: Random,
+    pub(crate) births: u64,
+    pub(crate) versions: u64,
+}
+
+impl World {
+    /// A world with nothing in it but a policy.
+    #[must_use]
+    pub fn new(policy: Policy, settings: WorldSettings) -> Self {
+        Self {
+            now: settings.start,
+            random: Random::new(settings.seed),
+            settings,
+            policy,
+            stored: Status::default(),
+            memory: None,
+            tags: BTreeMap::new(),
+            pushed: Vec::new(),
+            registry_up: true,
+            watches_fresh: true,
+            stale_since: None,
+            controller_up: true,
+            owners: Vec::new(),
+            pods: Vec::new(),
+            pins: Vec::new(),
+            quarantines: Vec::new(),
+            interventions: Vec::new(),
+            behaviours: BTreeMap::new(),
+            questions: BTreeSet::new(),
+            records: Vec::new(),
+            next_deadline: None,
+            births: 0,
+            versions: 0,
+        }
+    }
+
+    /// Pushes a release under tags, and says how it behaves.
+    pub fn push(&mut self, release: &Release, tags: &[&str], behaviour: Behaviour) {
+        self.behaviours.insert(release.digest.clone(), behaviour);
+        if !self.pushed.contains(release) {
+            self.pushed.push(release.clone());
+        }
+        for tag in tags.iter().filter_map(|t| t.parse::<Tag>().ok()) {
+            self.tags.insert(tag, release.clone());
+        }
+    }
+
+    /// Deletes a release's bytes from the registry (garbage collection).
+    pub fn collect_garbage(&mut self, digest: &Digest) {
+        self.pushed.retain(|r| !r.answers_to(digest));
+        self.tags.retain(|_, r| !r.answers_to(digest));
+    }
+
+    /// Adds an owner and lets its pods be born and come up, long enough ago to be past any warm-up.
+    pub fn add_owner(&mut self, owner: Owner) {
+        self.owners.push(owner);
+        let index = self.owners.len() - 1;
+        for _ in 0..self.owners[index].replicas {
+            self.give_birth(index);
+        }
+        let long_ago = self.now - SignedDuration::from_hours(48);
+        for pod in self.pods.iter_mut().filter(|p| p.owner == index) {
+            pod.created = long_ago;
+        }
+    }
+
+    /// A pod goes away; its owner makes another one.
+    pub fn delete_pod(&mut self, index: usize) {
+        if let Some(pod) = self.pods.get_mut(index) {
+            pod.deleting = true;
+        }
+    }
+
+    /// The application rolls: a new template, all pods of the owner are born again.
+    pub fn roll(&mut self, owner: usize) {
+        self.versions += 1;
+        let version = self.versions;
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.template = format!("t{version}");
+        }
+        for pod in self.pods.iter_mut().filter(|p| p.owner == owner) {
+            pod.deleting = true;
+        }
+    }
+
+    /// The watches stop or come back.
+    pub fn set_watches(&mut self, fresh: bool) {
+        self.watches_fresh = fresh;
+        self.stale_since = if fresh { None } else { Some(self.stale_since.unwrap_or(self.now)) };
+    }
+
+    /// The controller dies: its memory is gone.
+    pub fn kill_controller(&mut self) {
+        self.memory = None;
+        self.questions.clear();
+    }
+
+    /// The release that an image text means now; a tag is looked up now.
+    #[must_use]
+    pub fn resolve(&self, image: &str) -> Option<Release> {
+        let image: ImageRef = image.parse().ok()?;
+        match (image.digest(), image.tag()) {
+            (Some(digest), _) => self.pushed.iter().find(|r| r.answers_to(digest)).cloned(),
+            (None, Some(tag)) => self.tags.get(tag).cloned(),
+            (None, None) => self.tags.get(&"latest".parse().ok()?).cloned(),
+        }
+    }
+
+    /// Pods that run a release now.
+    #[must_use]
+    pub fn running(&self, release: &Release) -> usize {
+        self.pods.iter().filter(|p| p.running.as_ref().is_some_and(|d| release.answers_to(d))).count()
+    }
+
+    pub(crate) fn record(&mut self, what: Effect) {
+        self.records.push(Record { at: self.now, what });
+    }
+}
+
+/// A release with made-up digests that follow from its name; one platform.
+#[must_use]
+pub fn release(name: &str) -> Release {
+    let digest = |part: &str| Digest::of(format!("{name}/{part}").as_bytes());
+    Release {
+        tag: name.parse().ok(),
+        version: Some(name.to_owned()),
+        digest: digest("index"),
+        platforms: "linux/amd64"
+            .parse()
+            .map(|platform| PlatformImage {
+                platform,
+                manifest: digest("manifest"),
+                config: Some(digest("config")),
+            })
+            .into_iter()
+            .collect(),
+        created: None,
+    }
+}
