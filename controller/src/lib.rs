@@ -2,5 +2,8 @@
 //!
 //! The composition root (`cli::run`) is the only place that names concrete adapters; all others know `ports`.
 
+pub mod http;
 pub mod kubernetes;
 pub mod ports;
+pub mod reconcile;
+pub mod telemetry;

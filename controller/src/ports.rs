@@ -237,6 +237,17 @@ pub trait Registry: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
 }
 
+/// Finds a registry's credential in a Secret.
+pub trait Credentials: Send + Sync + 'static {
+    /// User and password for the registry of `repository` in the value of `.dockerconfigjson`; `None`: the Secret
+    /// has none for that registry. The error says what is wrong with the value and never shows it.
+    fn basic(
+        &self,
+        dockerconfigjson: &[u8],
+        repository: &Repository,
+    ) -> Result<Option<(String, String)>, String>;
+}
+
 /// Wakes policies. The scheduler is one; adapters call it when something that concerns a policy changed.
 /// Cheap, never blocks; many wakes in a row are one.
 pub trait Wakes: Send + Sync + 'static {
@@ -267,10 +278,23 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> jiff::Timestamp;
 }
 
-/// Whether a policy's ServiceAccount may do something; for `plan`.
+/// Whether a policy's ServiceAccount may do something: asked by `plan`, and by the controller once it was refused.
 pub trait Rights: Send + Sync + 'static {
-    /// By a SubjectAccessReview. `resource` may name a subresource, as `imagepolicies/status`.
+    /// By a `SubjectAccessReview`. `resource` may name a subresource, as `imagepolicies/status`.
     fn may<'a>(
-        &'a self, identity: &'a Identity, verb: &'a str, group: &'a str, resource: &'a str, namespace: &'a str,
+        &'a self,
+        identity: &'a Identity,
+        verb: &'a str,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
     ) -> BoxFuture<'a, Result<bool, EffectError>>;
+}
+
+/// What the outside asks of this process.
+pub trait Vital: Send + Sync + 'static {
+    /// It makes progress; else why not.
+    fn alive(&self) -> Result<(), String>;
+    /// It can serve; else what it still waits for.
+    fn ready(&self) -> Result<(), String>;
 }

@@ -1,0 +1,235 @@
+//! One lookup: what is known, since when it fails, and when it is looked up again.
+//!
+//! Guarantees: an answer that could not be refreshed stays, and the failure stands beside it; a pause that a registry
+//! asks for is kept within an hour; equal outcomes change nothing that anybody can see. May not: do I/O.
+
+use super::{Listing, What};
+use crate::ports::{PolicyKey, RegistryError};
+use jiff::Timestamp;
+use lockkeeper_core::{image::Release, observed::Failure};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long "can be pulled" is believed.
+const PULLABLE_FOR: Duration = Duration::from_mins(10);
+/// How long "is not there" is believed.
+const ABSENT_FOR: Duration = Duration::from_mins(1);
+/// The first pause after a failure; doubled after each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause that a registry may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// After so many intervals without a question, a tag is looked up every so many intervals only.
+const IDLE_INTERVALS: u32 = 12;
+
+/// What a registry said.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// All tags.
+    Tags(Listing),
+    /// What a reference is; none: there is none.
+    Release(Option<Release>),
+    /// Whether a digest can be fetched.
+    Exists(bool),
+}
+
+/// The same, kept.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// All tags.
+    Tags(Arc<Listing>),
+    /// What a reference is.
+    Release(Option<Release>),
+    /// Whether a digest can be fetched.
+    Exists(bool),
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Want {
+    /// When it was asked for last.
+    pub asked: Instant,
+    /// The policy's interval.
+    pub interval: Duration,
+}
+
+/// One lookup.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The last good answer.
+    pub kept: Option<Kept>,
+    /// Why the newest try failed.
+    pub failing: Option<Failure>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it is looked up next; none: not again, or right now under way.
+    pub due: Option<Instant>,
+    /// Under way.
+    pub running: bool,
+    /// Who wants to know.
+    pub wants: BTreeMap<PolicyKey, Want>,
+}
+
+impl Entry {
+    /// Takes in what came of a lookup. Returns whether anybody can see a difference.
+    pub fn settle(&mut self, result: Result<Found, RegistryError>, now: Timestamp) -> bool {
+        match result {
+            Ok(found) => {
+                self.failures = 0;
+                let recovered = self.failing.take().is_some();
+                self.keep(found) || recovered
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                let since = self.failing.as_ref().map_or(now, |f| f.since);
+                // A message may carry numbers that differ each time: only another reason is news.
+                if self.failing.as_ref().is_some_and(|f| f.reason == error.reason) {
+                    return false;
+                }
+                self.failing = Some(Failure { since, reason: error.reason.into(), message: error.message });
+                true
+            }
+        }
+    }
+
+    fn keep(&mut self, found: Found) -> bool {
+        let kept = match (found, &self.kept) {
+            (Found::Tags(new), Some(Kept::Tags(old))) if new == **old => return false,
+            (Found::Release(new), Some(Kept::Release(old))) if new == *old => return false,
+            (Found::Exists(new), Some(Kept::Exists(old))) if new == *old => return false,
+            (Found::Tags(new), _) => Kept::Tags(Arc::new(new)),
+            (Found::Release(new), _) => Kept::Release(new),
+            (Found::Exists(new), _) => Kept::Exists(new),
+        };
+        self.kept = Some(kept);
+        true
+    }
+
+    /// How long until the next lookup; none: never again.
+    pub fn pause(&self, what: &What, retry_after: Option<Duration>, now: Instant) -> Option<Duration> {
+        if self.wants.is_empty() {
+            return None;
+        }
+        let interval = self.wants.values().map(|w| w.interval).min().unwrap_or(FIRST_PAUSE);
+        if self.failures > 0 {
+            let doubled = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(10));
+            let pause = doubled.min(interval.max(FIRST_PAUSE));
+            return Some(pause.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE)));
+        }
+        match (what, self.kept.as_ref()?) {
+            (What::Digest(_), Kept::Release(Some(_))) => None,
+            (What::Pullable(_), Kept::Exists(true)) => Some(PULLABLE_FOR),
+            (What::Digest(_) | What::Pullable(_), _) => Some(ABSENT_FOR),
+            (What::Tag(_), _) => {
+                let fresh =
+                    self.wants.values().any(|w| now.duration_since(w.asked) < w.interval * IDLE_INTERVALS);
+                Some(if fresh { interval } else { interval * IDLE_INTERVALS })
+            }
+            (What::Tags, _) => Some(interval),
+        }
+    }
+}
+
+/// `pause`, between 10 % shorter and 10 % longer: lookups that began together drift apart. The same for the same key
+/// and turn.
+pub fn spread(pause: Duration, key: &impl Hash, turn: u64) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (key, turn).hash(&mut hasher);
+    let permille = u32::try_from(hasher.finish() % 200).unwrap_or_default();
+    pause * (900 + permille) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kept: Option<Kept>, failures: u32, asked: Instant) -> Entry {
+        let policy = PolicyKey { namespace: "a".into(), name: "b".into() };
+        let want = Want { asked, interval: Duration::from_mins(5) };
+        Entry { kept, failures, wants: BTreeMap::from([(policy, want)]), ..Entry::default() }
+    }
+
+    fn digest() -> lockkeeper_core::image::Digest {
+        lockkeeper_core::image::Digest::of(b"x")
+    }
+
+    fn release() -> Release {
+        Release { tag: None, version: None, digest: digest(), platforms: vec![], created: None }
+    }
+
+    fn failed(reason: &'static str, message: &str) -> Result<Found, RegistryError> {
+        Err(RegistryError { reason, message: message.into(), retry_after: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_kind_of_answer_is_believed_for_its_own_time() {
+        let now = Instant::now() + Duration::from_secs(100_000);
+        let long_ago = now.checked_sub(Duration::from_hours(1)).unwrap();
+        let secs = |n| Some(Duration::from_secs(n));
+        let (tag, digest) = (What::Tag("1.0".parse().unwrap()), digest());
+        let (by_digest, pullable) = (What::Digest(digest.clone()), What::Pullable(digest));
+        let listing = Kept::Tags(Arc::new(Listing::new(vec!["1.0".into()])));
+        let known = || Kept::Release(Some(release()));
+        let table = [
+            (What::Tags, entry(Some(listing.clone()), 0, now), secs(300)),
+            (tag.clone(), entry(Some(known()), 0, now), secs(300)),
+            (tag.clone(), entry(Some(Kept::Release(None)), 0, now), secs(300)),
+            (tag, entry(Some(known()), 0, long_ago), secs(3600)),
+            (by_digest.clone(), entry(Some(known()), 0, now), None),
+            (by_digest, entry(Some(Kept::Release(None)), 0, now), secs(60)),
+            (pullable.clone(), entry(Some(Kept::Exists(true)), 0, now), secs(600)),
+            (pullable.clone(), entry(Some(Kept::Exists(false)), 0, now), secs(60)),
+            (pullable.clone(), entry(None, 1, now), secs(30)),
+            (pullable.clone(), entry(None, 2, now), secs(60)),
+            (pullable, entry(Some(Kept::Exists(true)), 40, now), secs(300)),
+            (What::Tags, entry(Some(listing), 1, now), secs(30)),
+        ];
+        for (what, entry, expected) in table {
+            assert_eq!(entry.pause(&what, None, now), expected, "{what:?} {entry:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r1_a_wait_that_a_registry_asks_for_is_clamped() {
+        let now = Instant::now();
+        let throttled = entry(None, 1, now);
+        let wait =
+            |secs| throttled.pause(&What::Tags, Some(Duration::from_secs(secs)), now).unwrap().as_secs();
+        assert_eq!((wait(0), wait(120), wait(315_360_000)), (30, 120, 3600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_wants_it_nobody_asks() {
+        let unwanted = Entry { kept: Some(Kept::Exists(true)), ..Entry::default() };
+        assert_eq!(unwanted.pause(&What::Pullable(digest()), None, Instant::now()), None);
+    }
+
+    #[test]
+    fn r2_a_failure_keeps_the_last_good_answer_and_its_own_beginning() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let mut entry = Entry::default();
+        assert!(entry.settle(Ok(Found::Exists(true)), at(0)));
+        assert!(!entry.settle(Ok(Found::Exists(true)), at(1)));
+        assert!(entry.settle(failed("Unreachable", "took 3 s"), at(2)));
+        assert!(!entry.settle(failed("Unreachable", "took 4 s"), at(3)), "the same again is no news");
+        assert!(entry.settle(failed("AuthFailed", "401"), at(4)));
+        let failing = entry.failing.clone().unwrap();
+        assert_eq!((failing.since, failing.reason.as_str()), (at(2), "AuthFailed"));
+        assert!(matches!(entry.kept, Some(Kept::Exists(true))));
+        assert!(entry.settle(Ok(Found::Exists(true)), at(5)), "recovery is news");
+        assert!(entry.failing.is_none() && entry.failures == 0);
+    }
+
+    #[test]
+    fn lookups_that_began_together_drift_apart() {
+        let pauses: Vec<u128> =
+            (0..100).map(|n| spread(Duration::from_mins(5), &format!("r{n}"), 1).as_millis()).collect();
+        assert!(pauses.iter().all(|p| (270_000..330_000).contains(p)));
+        let distinct: std::collections::BTreeSet<_> = pauses.iter().collect();
+        assert!(distinct.len() > 50, "{} of 100 differ", distinct.len());
+    }
+}

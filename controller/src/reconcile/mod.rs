@@ -1,0 +1,19 @@
+//! One pass over one policy: observe, decide, report, execute.
+//!
+//! Guarantees: nothing flows backwards: what an effect achieved is seen by the next pass; effects follow from a status
+//! that is stored (I6); a pass that finds nothing new writes nothing (I7); a failing policy fails alone (I14).
+//! Assumes: the scheduler makes at most one pass per policy at a time. May not: know an adapter, or decide.
+
+pub mod change;
+pub mod execute;
+pub mod invalid;
+pub mod lookups;
+pub mod memory;
+pub mod observe;
+mod pass;
+pub mod queue;
+pub mod refusals;
+pub mod report;
+pub mod vital;
+
+pub use pass::{Decide, Reconciler, World};

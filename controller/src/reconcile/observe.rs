@@ -1,0 +1,103 @@
+//! Gathers everything one pass may look at.
+//!
+//! Guarantees: no waiting for networks: watches and lookups are read from memory; what could not be read is a value in
+//! what is returned. May not: write, decide, or leave out a failure.
+
+use super::{
+    lookups::{Lookups, Rankings, Scan, Source},
+    memory::Memory,
+};
+use crate::ports::{Cluster, StoredPolicy};
+use lockkeeper_core::{
+    image::Tag,
+    observed::{Answer, Answers, Catalogue, Observed},
+    policy::Policy,
+    select::rank,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The policy's tags could not be put in order.
+#[derive(Debug, thiserror::Error)]
+#[error("the tags of {repository} could not be ordered: {source}")]
+pub struct ObserveError {
+    repository: String,
+    source: tokio::task::JoinError,
+}
+
+/// Where it looks.
+pub struct Eyes<'a> {
+    /// The watches.
+    pub cluster: &'a dyn Cluster,
+    /// What registries said.
+    pub lookups: &'a Lookups,
+    /// Listings in order.
+    pub rankings: &'a Rankings,
+}
+
+impl Eyes<'_> {
+    /// Everything `policy` may look at now.
+    pub async fn observe(
+        &self,
+        stored: &StoredPolicy,
+        policy: &Arc<Policy>,
+        memory: &Memory,
+    ) -> Result<Observed, ObserveError> {
+        let source = Source::of(stored);
+        let answers = self.lookups.answers(&stored.key, &source, &policy.image);
+        let catalogue = match policy.select.followed_tag() {
+            Some(tag) => followed(policy, tag, &answers),
+            None => self.listed(stored, policy, &source).await?,
+        };
+        let view = self.cluster.see(policy, &stored.identity);
+        let mut stages = view.stages;
+        memory.refusals.show(policy, &mut stages);
+        Ok(Observed {
+            status: memory.latest.clone(),
+            catalogue,
+            answers,
+            stages,
+            pins: view.pins,
+            quarantines: view.quarantines,
+            interventions: view.interventions,
+            claims: view.claims,
+        })
+    }
+
+    async fn listed(
+        &self,
+        stored: &StoredPolicy,
+        policy: &Arc<Policy>,
+        source: &Source,
+    ) -> Result<Catalogue, ObserveError> {
+        let Scan { listing, failing } =
+            self.lookups.scan(&stored.key, source, &policy.image, interval(policy));
+        let ranking = match listing {
+            None => None,
+            Some(listing) => {
+                let ranking = self.rankings.get(&stored.key, policy, &listing).await;
+                Some(
+                    ranking
+                        .map_err(|source| ObserveError { repository: policy.image.to_string(), source })?,
+                )
+            }
+        };
+        Ok(Catalogue { ranking, failing })
+    }
+}
+
+/// One tag is followed: there is nothing to list, and the lookup of that tag is what may fail.
+fn followed(policy: &Policy, tag: &Tag, answers: &Answers) -> Catalogue {
+    let ranking = Arc::new(rank(&policy.select, std::iter::once(tag.as_str())));
+    let failing = match answers.tags.get(tag) {
+        Some(Answer::Failed(failure)) => Some(failure.clone()),
+        Some(Answer::Known(_) | Answer::Absent) | None => None,
+    };
+    Catalogue { ranking: Some(ranking), failing }
+}
+
+/// How often registries are asked for this policy.
+#[must_use]
+pub fn interval(policy: &Policy) -> Duration {
+    // The policy was checked: its interval is positive and bounded.
+    Duration::try_from(policy.interval).unwrap_or(Duration::from_mins(5))
+}

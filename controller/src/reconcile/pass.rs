@@ -1,0 +1,278 @@
+//! The pipeline itself.
+
+use super::{
+    change::Change,
+    execute::{Done, Hands, execute},
+    invalid,
+    lookups::{Lookups, Rankings, Source},
+    memory::{Memories, Memory, Resumed},
+    observe::{Eyes, ObserveError, interval},
+    queue::Outcome,
+    report::{Pen, ReportError, Reported},
+};
+use crate::{
+    ports::{Clock, Cluster, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy},
+    telemetry::Metrics,
+};
+use jiff::Timestamp;
+use lockkeeper_core::{
+    decision::{Decision, Event},
+    observed::{MissingRight, Observed},
+    policy::Policy,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How long one pass may take: a pass that hangs must not keep its slot.
+const LIMIT: Duration = Duration::from_mins(2);
+/// After something was decided or done, what follows from it is decided this much later at the latest.
+const FOLLOW_UP: Duration = Duration::from_secs(1);
+/// No deadline is slept for less than this.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// The core's decision function.
+pub type Decide = fn(&Policy, &Observed, Timestamp) -> Decision;
+
+/// Everything outside that passes work with.
+#[derive(Clone)]
+pub struct World {
+    /// The cluster the policies live in.
+    pub cluster: Arc<dyn Cluster>,
+    /// Where policies are stored.
+    pub policies: Arc<dyn Policies>,
+    /// Who may do what.
+    pub rights: Arc<dyn Rights>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The right to write.
+    pub fence: Fence,
+}
+
+/// Makes passes.
+pub struct Reconciler {
+    world: World,
+    decide: Decide,
+    lookups: Lookups,
+    rankings: Rankings,
+    memories: Memories,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+}
+
+/// Which step of a pass failed.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl PassError {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "Observe",
+            Self::Report(error) => error.category(),
+        }
+    }
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing yet. After `stop` it begins no effect.
+    #[must_use]
+    pub fn new(
+        world: World,
+        decide: Decide,
+        lookups: Lookups,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (rankings, memories) = (Rankings::default(), Memories::default());
+        Self { world, decide, lookups, rankings, memories, metrics, stop }
+    }
+
+    /// One pass over one policy.
+    pub async fn pass(&self, key: &PolicyKey) -> Outcome {
+        let span = tracing::info_span!("pass", namespace = key.namespace, policy = key.name);
+        let began = Instant::now();
+        let (outcome, label) = match timeout(LIMIT, self.look_at(key)).instrument(span.clone()).await {
+            Ok(Ok(next)) => next,
+            Ok(Err(error)) => {
+                self.metrics.pass_error(error.category());
+                span.in_scope(|| tracing::warn!(%error, category = error.category(), "a pass failed"));
+                (Outcome::Failed, "failed")
+            }
+            Err(_) => {
+                self.metrics.pass_error("Timeout");
+                span.in_scope(|| {
+                    tracing::error!(limit_s = LIMIT.as_secs(), "a pass took too long and was ended");
+                });
+                (Outcome::Failed, "failed")
+            }
+        };
+        self.metrics.pass(label, began.elapsed().as_secs_f64());
+        outcome
+    }
+
+    /// Stores what is in memory only; for the end of this process.
+    pub async fn flush(&self) {
+        for (key, memory) in self.memories.all() {
+            let Some(stored) = self.world.policies.get(&key) else { continue };
+            let mut memory = memory.lock().await;
+            if memory.resume(&stored) == Resumed::Behind {
+                continue;
+            }
+            if let Err(error) = self.pen().flush(&stored, &mut memory).await {
+                tracing::warn!(namespace = key.namespace, policy = key.name, %error, "counters were not stored");
+            }
+        }
+    }
+
+    async fn look_at(&self, key: &PolicyKey) -> Result<(Outcome, &'static str), PassError> {
+        let Some(stored) = self.world.policies.get(key) else {
+            self.forget(key);
+            return Ok((Outcome::Gone, "gone"));
+        };
+        let memory = self.memories.of(key);
+        let mut memory = memory.lock().await;
+        if memory.resume(&stored) == Resumed::Behind {
+            tracing::debug!("waits for the watch to show what a write conflicted with");
+            return Ok((Outcome::Failed, "behind"));
+        }
+        match &stored.policy {
+            Err(messages) => self.refuse(&stored, messages, &mut memory).await.map(|next| (next, "invalid")),
+            Ok(policy) => self.proceed(&stored, policy, &mut memory).await.map(|next| (next, "ok")),
+        }
+    }
+
+    /// The policy cannot be understood: say so, and touch nothing.
+    async fn refuse(
+        &self,
+        stored: &StoredPolicy,
+        messages: &[String],
+        memory: &mut Memory,
+    ) -> Result<Outcome, PassError> {
+        self.lookups.forget(&stored.key);
+        let now = self.world.clock.now();
+        let status = invalid::status(&memory.latest, messages, stored.generation, now);
+        self.metrics.stages(&stored.key, &status);
+        self.pen().report(stored, memory, status).await?;
+        Ok(Outcome::Done { next: None })
+    }
+
+    async fn proceed(
+        &self,
+        stored: &StoredPolicy,
+        policy: &Arc<Policy>,
+        memory: &mut Memory,
+    ) -> Result<Outcome, PassError> {
+        self.ask_for_rights(&stored.identity, memory).await;
+        let eyes = Eyes { cluster: &*self.world.cluster, lookups: &self.lookups, rankings: &self.rankings };
+        let observed = eyes.observe(stored, policy, memory).await?;
+        let now = self.world.clock.now();
+        let Decision { status, actions, questions, events, next_deadline } =
+            (self.decide)(policy, &observed, now);
+        self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, interval(policy), questions);
+        self.metrics.stages(&stored.key, &status);
+        let reported = self.pen().report(stored, memory, status).await?;
+        let done = self.hands(stored, policy).carry_out(&actions, memory).await;
+        self.publish(stored, &events).await;
+        if done.retry > 0 {
+            self.metrics.pass_error("Effect");
+            return Ok(Outcome::Failed);
+        }
+        let wait = self.wait(next_deadline, reported, done, memory);
+        Ok(Outcome::Done { next: wait })
+    }
+
+    /// When to look again: at the first of all deadlines, and soon if this pass changed anything.
+    fn wait(
+        &self,
+        deadline: Option<Timestamp>,
+        reported: Reported,
+        done: Done,
+        memory: &Memory,
+    ) -> Option<Duration> {
+        let (wall, now) = (self.world.clock.now(), Instant::now());
+        let decided = deadline.map(|at| Duration::try_from(at.duration_since(wall)).unwrap_or_default());
+        let later = |at: Instant| at.saturating_duration_since(now);
+        let counters = reported.due.map(later);
+        let refusals = memory.refusals.next_retry(now).map(later);
+        let moved = done.succeeded > 0 || reported.change == Change::Material;
+        let first = [decided, counters, refusals, moved.then_some(FOLLOW_UP)].into_iter().flatten().min();
+        first.map(|wait| wait.max(SHORTEST))
+    }
+
+    /// Rights that were missing are asked for from time to time, so that a grant is noticed without trying a write.
+    async fn ask_for_rights(&self, identity: &Identity, memory: &mut Memory) {
+        let now = Instant::now();
+        memory.refusals.expire(now);
+        for right in memory.refusals.rights_due(now) {
+            let Some(group) = group_of(&right) else {
+                memory.refusals.heard(&right, true, now);
+                continue;
+            };
+            let answer =
+                self.world.rights.may(identity, &right.verb, group, &right.resource, &right.namespace).await;
+            match answer {
+                Ok(granted) => memory.refusals.heard(&right, granted, now),
+                Err(error) => {
+                    tracing::debug!(%error, "a right could not be asked for");
+                    memory.refusals.heard(&right, false, now);
+                }
+            }
+        }
+    }
+
+    /// Events are told once, and only after the status that they speak of is stored; the history keeps them, too.
+    async fn publish(&self, stored: &StoredPolicy, events: &[Event]) {
+        for event in events {
+            tracing::info!(reason = event.reason, stage = event.stage, message = event.message, "event");
+            if let Err(error) = self.world.policies.publish(stored, event).await {
+                tracing::warn!(%error, reason = event.reason, "an event was not published");
+            }
+        }
+    }
+
+    fn pen(&self) -> Pen<'_> {
+        Pen { policies: &*self.world.policies, fence: &self.world.fence, metrics: &self.metrics }
+    }
+
+    fn hands<'a>(&'a self, stored: &'a StoredPolicy, policy: &'a Policy) -> Hands<'a> {
+        Hands {
+            cluster: &*self.world.cluster,
+            identity: &stored.identity,
+            fence: &self.world.fence,
+            policy,
+            metrics: &self.metrics,
+            stop: &self.stop,
+        }
+    }
+
+    fn forget(&self, key: &PolicyKey) {
+        self.memories.forget(key);
+        self.rankings.forget(key);
+        self.lookups.forget(key);
+        self.metrics.forget(key);
+    }
+}
+
+impl Hands<'_> {
+    async fn carry_out(&self, actions: &[lockkeeper_core::decision::Action], memory: &mut Memory) -> Done {
+        execute(self, actions, &mut memory.refusals).await
+    }
+}
+
+/// The API group of a resource that effects are refused for; of others the write itself must be tried.
+fn group_of(right: &MissingRight) -> Option<&'static str> {
+    let resource = right.resource.split('/').next().unwrap_or_default();
+    match resource {
+        "pods" | "secrets" | "serviceaccounts" => Some(""),
+        "imagepins" | "quarantines" | "imagepolicies" | "interventions" => Some("lockkeeper.dev"),
+        "deployments" | "statefulsets" | "daemonsets" | "replicasets" => Some("apps"),
+        "cronjobs" | "jobs" => Some("batch"),
+        _ => None,
+    }
+}
