@@ -2,7 +2,7 @@
 
 use crate::{
     catalogue, conclude,
-    decision::{Decision, Event},
+    decision::{Action, Decision, Event},
     facts::Facts,
     observed::Observed,
     policy::Policy,
@@ -63,7 +63,9 @@ fn run_stage(
     let Some(status) = life.stages.get(index).cloned() else { return };
     let mut turn = Turn { status, attempts: life.attempts, ..Turn::default() };
     stage::step(&view, &mut turn);
-    let Turn { status, actions, questions, events, deadline, attempts, heard } = turn;
+    let Turn { status, mut actions, questions, events, deadline, attempts, heard } = turn;
+    // What new pods are born with changes before the pods that are there (stable: each kind keeps its order).
+    actions.sort_by_key(Action::order);
     if let Some(slot) = decision.status.stages.get_mut(index) {
         *slot = status;
     }

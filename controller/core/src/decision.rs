@@ -60,6 +60,19 @@ pub enum Action {
     PatchTemplate(TemplatePatch),
 }
 
+impl Action {
+    /// Quarantine, then pins, then templates, then running pods.
+    #[must_use]
+    pub fn order(&self) -> u8 {
+        match self {
+            Self::WriteQuarantine(_) => 0,
+            Self::WritePin { .. } | Self::DeletePin { .. } => 1,
+            Self::PatchTemplate(_) => 2,
+            Self::MovePod(_) => 3,
+        }
+    }
+}
+
 /// One pod's move in place: a JSON patch that tests uid, generation, names and old images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodMove {

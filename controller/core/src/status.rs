@@ -236,7 +236,9 @@ impl TryFrom<String> for Step {
             return Ok(Self::All);
         }
         let index = text.strip_prefix("wave ").and_then(|index| index.parse().ok());
-        index.map(Self::Wave).ok_or_else(|| format!("{} is no step: write all, or wave and its index", shown(&text)))
+        index
+            .map(Self::Wave)
+            .ok_or_else(|| format!("{} is no step: write all, or wave and its index", shown(&text)))
     }
 }
 
