@@ -2,8 +2,10 @@
 //!
 //! The composition root (`cli::run`) is the only place that names concrete adapters; all others know `ports`.
 
+pub mod hosts;
 pub mod http;
 pub mod kubernetes;
 pub mod ports;
 pub mod reconcile;
+pub mod registry;
 pub mod telemetry;

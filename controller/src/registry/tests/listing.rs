@@ -1,0 +1,279 @@
+//! Listings of tags.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::support::*;
+use crate::ports::{Registry as _, RegistryError};
+use crate::registry::Options;
+
+const LIST: &str = "/v2/team/app/tags/list";
+
+fn page(tags: &Value, next: Option<&str>) -> axum::response::Response {
+    let body = json!({"name": "team/app", "tags": tags}).to_string();
+    match next {
+        Some(next) => respond(200, &[("link", next)], body),
+        None => respond(200, &[], body),
+    }
+}
+
+async fn tags_of(fake: &Fake) -> Result<Vec<String>, RegistryError> {
+    client(&[fake]).tags(&anonymous(), &fake.repository("team/app")).await
+}
+
+/// One page with this body.
+async fn tags_in(body: impl Into<Bytes>) -> Result<Vec<String>, RegistryError> {
+    let body = body.into();
+    let fake = Fake::start(REGISTRY, move |_| respond(200, &[], body.clone())).await;
+    tags_of(&fake).await
+}
+
+#[tokio::test]
+async fn r8_links_are_followed_as_they_are() {
+    let fake = Fake::start(REGISTRY, |asked| match asked.uri.as_str() {
+        "/v2/team/app/tags/list?n=1000" => {
+            page(&json!(["a"]), Some("</v2/team/app/tags/list?n=7&last=%61>; rel=\"next\""))
+        }
+        "/v2/team/app/tags/list?n=7&last=%61" => page(&json!(["b"]), Some("<?cursor=Zm9v%2Fcg==>; rel=next")),
+        "/v2/team/app/tags/list?cursor=Zm9v%2Fcg==" => {
+            let host = asked.headers["host"].to_str().unwrap();
+            page(&json!(["c"]), Some(&format!("<http://{host}/opaque/9f?x>; rel=\"next\"")))
+        }
+        "/opaque/9f?x" => page(&json!(["d"]), None),
+        other => panic!("{other}"),
+    })
+    .await;
+    assert_eq!(tags_of(&fake).await.unwrap(), ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn r8_links_in_a_circle_or_without_end_are_errors() {
+    let circle = Fake::start(REGISTRY, |asked| {
+        let next = if asked.uri.contains("last=a") { "b" } else { "a" };
+        page(&json!(["x"]), Some(&format!("<{LIST}?last={next}>; rel=next")))
+    })
+    .await;
+    let failed = tags_of(&circle).await.unwrap_err();
+    assert!(failed.reason == "BadAnswer" && failed.message.contains("circle"), "{failed}");
+    assert_eq!(circle.log().len(), 3);
+
+    let endless = Fake::start(REGISTRY, |asked| {
+        let at: u32 = asked.uri.rsplit('=').next().unwrap().parse().unwrap();
+        page(&json!([format!("t{at}")]), Some(&format!("<{LIST}?last={}>; rel=next", at + 1)))
+    })
+    .await;
+    for (options, part) in [
+        (Options { pages: 5, ..Options::default() }, "more than 5 pages"),
+        (Options { tags: 4, ..Options::default() }, "more than 4 of them"),
+    ] {
+        let client = client_with(&[&endless], options);
+        let failed = client.tags(&anonymous(), &endless.repository("team/app")).await.unwrap_err();
+        assert!(failed.reason == "BadAnswer" && failed.message.contains(part), "{failed}");
+    }
+    assert_eq!(endless.log().len(), 10);
+}
+
+#[tokio::test]
+async fn r8_links_to_other_hosts_are_refused() {
+    let canary = Fake::start(CANARY, |_| page(&json!(["evil"]), None)).await;
+    let at = canary.at;
+    for link in [format!("<http://{at}{LIST}?n=1>; rel=next"), format!("<//{at}{LIST}>; rel=next")] {
+        let fake = Fake::start(REGISTRY, move |_| page(&json!(["a"]), Some(&link))).await;
+        // Even if both may be dialled.
+        let failed =
+            client(&[&fake, &canary]).tags(&anonymous(), &fake.repository("team/app")).await.unwrap_err();
+        assert!(failed.reason == "BadAnswer" && failed.message.contains("another host"), "{failed}");
+    }
+    assert_eq!(canary.log().len(), 0);
+}
+
+#[tokio::test]
+async fn r9_fewer_tags_are_asked_for_when_many_are_refused() {
+    for (most, last) in [(1000, "n=1000"), (999, "n=500"), (125, "n=125"), (1, "")] {
+        let fake = Fake::start(REGISTRY, move |asked| {
+            let number = asked.uri.split("n=").nth(1).map(|n| n.parse::<u32>().unwrap());
+            if number.is_some_and(|number| number > most) {
+                respond(400, &[], "")
+            } else {
+                page(&json!(["a"]), None)
+            }
+        })
+        .await;
+        assert_eq!(tags_of(&fake).await.unwrap(), ["a"]);
+        assert_eq!(fake.log().last().unwrap().uri.split('?').nth(1).unwrap_or_default(), last);
+    }
+    let never = Fake::start(REGISTRY, |_| respond(400, &[], "")).await;
+    assert_eq!(tags_of(&never).await.unwrap_err().reason, "BadAnswer");
+    assert_eq!(never.log().len(), 5);
+}
+
+#[tokio::test]
+async fn r10_one_page_that_fails_voids_the_listing() {
+    for status in [400, 404, 405, 429, 500, 503] {
+        let fake = Fake::start(REGISTRY, move |asked| {
+            let at: u32 = asked.uri.split("last=").nth(1).map_or(1, |n| n.parse().unwrap());
+            if at == 7 {
+                return respond(status, &[("retry-after", "9")], "");
+            }
+            let next = (at < 20).then(|| format!("<{LIST}?last={}>; rel=next", at + 1));
+            page(&json!([format!("t{at}")]), next.as_deref())
+        })
+        .await;
+        let failed = tags_of(&fake).await.unwrap_err();
+        assert_eq!(fake.log().len(), 7, "{failed}");
+        let waits = matches!(status, 429 | 503).then(|| jiff::SignedDuration::from_secs(9));
+        assert_eq!(failed.retry_after, waits, "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn r11_all_pages_are_read_in_whatever_order() {
+    let fake = Fake::start(REGISTRY, |asked| {
+        let at: usize = asked.uri.split("last=").nth(1).map_or(0, |n| n.parse().unwrap());
+        let tags: Vec<String> = (at * 1000..(at + 1) * 1000).map(|n| format!("v{}", 99_999 - n)).collect();
+        let next = (at < 99).then(|| format!("<{LIST}?last={}>; rel=next", at + 1));
+        page(&json!(tags), next.as_deref())
+    })
+    .await;
+    let tags = tags_of(&fake).await.unwrap();
+    assert_eq!((tags.len(), tags[0].as_str(), tags[99_999].as_str()), (100_000, "v99999", "v0"));
+}
+
+#[tokio::test]
+async fn r12_a_next_page_without_the_prefix_is_repaired() {
+    let fake = Fake::start(REGISTRY, |asked| match asked.uri.as_str() {
+        "/v2/team/app/tags/list?n=1000" => page(&json!(["a"]), Some("</v2/app/tags/list?last=a>; rel=next")),
+        "/v2/team/app/tags/list?last=a" => page(&json!(["b"]), None),
+        other => panic!("{other}"),
+    })
+    .await;
+    assert_eq!(tags_of(&fake).await.unwrap(), ["a", "b"]);
+
+    for other in ["p", "pp", "team/other", "other/team/app", "eam/app"] {
+        let link = format!("</v2/{other}/tags/list?last=a>; rel=next");
+        let fake = Fake::start(REGISTRY, move |_| page(&json!(["a"]), Some(&link))).await;
+        let failed = tags_of(&fake).await.unwrap_err();
+        assert!(failed.message.contains("another repository"), "{other}: {failed}");
+        assert_eq!(fake.log().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn row_29_what_cannot_be_a_tag_is_left_out() {
+    let long = "x".repeat(129);
+    let body = json!({"tags": ["1.0", null, 7, {}, ["x"], "", "a b", "a\r\nb", ".x", "é", long, true, "1.0", "2.0"]});
+    assert_eq!(tags_in(body.to_string()).await.unwrap(), ["1.0", "2.0"]);
+    assert_eq!(tags_in(&b"{\"tags\": [\"a\", \"b\xff\xfe\", \"c\"]}"[..]).await.unwrap(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn row_29_ten_megabytes_are_too_many() {
+    let failed = tags_in(json!({"tags": ["x".repeat(10_000_000)]}).to_string()).await.unwrap_err();
+    assert!(failed.reason == "BadAnswer" && failed.message.contains("longer than"), "{failed}");
+    assert!(failed.message.len() < 300, "{failed}");
+}
+
+#[tokio::test]
+async fn row_30_null_is_an_empty_list() {
+    assert_eq!(tags_in("{\"tags\": null}").await.unwrap(), [""; 0]);
+    assert_eq!(tags_in("{\"tags\": []}").await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_answer_of_another_shape_is_an_error_and_no_empty_list() {
+    for body in [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "{\"tags\": {}}",
+        "{\"tags\": \"a\"}",
+        "<html>",
+        "{\"tags\": [\"a\"",
+        "{\"errors\": []}",
+    ] {
+        assert_eq!(tags_in(body).await.unwrap_err().reason, "BadAnswer", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn r1_r2_statuses_keep_their_reason_and_wait() {
+    for (status, reason, waits) in [
+        (401, "AuthFailed", false),
+        (403, "AuthFailed", false),
+        (404, "NotFound", false),
+        (418, "BadAnswer", false),
+        (429, "Throttled", true),
+        (500, "Unreachable", false),
+        (503, "Unreachable", true),
+    ] {
+        let fake =
+            Fake::start(REGISTRY, move |_| respond(status, &[("retry-after", "99999999999")], "")).await;
+        let failed = tags_of(&fake).await.unwrap_err();
+        assert_eq!((failed.reason, failed.retry_after.is_some()), (reason, waits), "{failed}");
+        assert!(failed.retry_after.is_none_or(|wait| wait.as_hours() == 1));
+        assert!(
+            failed.message.contains(&fake.at.to_string()) && failed.message.contains("team/app"),
+            "{failed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r3_bodies_that_break_off_or_never_end_are_errors() {
+    let broken =
+        Fake::start(REGISTRY, |_| respond(200, &[("content-length", "4000")], "{\"tags\": []}")).await;
+    assert_eq!(tags_of(&broken).await.unwrap_err().reason, "Unreachable");
+
+    let announced = Fake::start(REGISTRY, |_| {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        respond(200, &[("content-length", "1073741824")], never)
+    })
+    .await;
+    assert!(tags_of(&announced).await.unwrap_err().message.contains("longer than"));
+
+    let endless = Fake::start(REGISTRY, |_| {
+        let spaces = Bytes::from(vec![b' '; 65_536]);
+        respond(
+            200,
+            &[],
+            Body::from_stream(futures::stream::repeat_with(move || Ok::<_, std::io::Error>(spaces.clone()))),
+        )
+    })
+    .await;
+    assert!(tags_of(&endless).await.unwrap_err().message.contains("longer than"));
+
+    let packed = Fake::start(REGISTRY, |_| respond(200, &[("content-encoding", "gzip")], "\x1f")).await;
+    let failed = tags_of(&packed).await.unwrap_err();
+    assert!(
+        failed.message.contains("compresses") && packed.log()[0].headers["accept-encoding"] == "identity",
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn r4_a_slow_answer_ends_at_the_deadline() {
+    let drip = || {
+        futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        })
+    };
+    let fake = Fake::start(REGISTRY, move |asked| match asked.uri.as_str() {
+        "/v2/team/slow/tags/list?n=1000" => respond(200, &[], Body::from_stream(drip())),
+        _ => page(&json!(["a"]), None),
+    })
+    .await;
+    for options in [
+        Options { request: Duration::from_millis(200), ..Options::default() },
+        Options { operation: Duration::from_millis(200), ..Options::default() },
+    ] {
+        let client = client_with(&[&fake], options);
+        let failed = client.tags(&anonymous(), &fake.repository("team/slow")).await.unwrap_err();
+        assert!(failed.reason == "Unreachable" && failed.message.contains("within 0.2 s"), "{failed}");
+        assert_eq!(client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap(), ["a"]);
+    }
+}

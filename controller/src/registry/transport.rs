@@ -1,0 +1,263 @@
+//! One exchange with a host: redirects, deadlines, caps. Knows nothing of tokens or manifests.
+//!
+//! Guarantees: every host is checked before it is dialled, redirects included; `Authorization` goes to the origin it
+//! is meant for and is gone for good once a redirect leaves that origin; a redirect never goes from TLS to plain HTTP;
+//! plain HTTP is spoken only where the policy asks for it and the installation lists the host; a body is whole and
+//! within its cap, or an error. No cookies, no proxies, no compression.
+//! Assumes: the caller sets a deadline around the whole.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::Client;
+use url::Url;
+
+use super::Options;
+use super::error::{bad_answer, error, host_denied, plain_http_denied, transport};
+use crate::hosts::{Filter, HostKind, HostPolicy, Lookup, PolicyResolver, Route, authority};
+use crate::ports::RegistryError;
+
+/// Redirects followed per request.
+const REDIRECTS: usize = 5;
+
+/// Largest body of an answer without success that is read (so that the connection can be used again).
+const UNUSED_BODY: usize = 16 * 1024;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    /// For messages: `the tags of ghcr.io/a/b`.
+    pub what: &'a str,
+    pub method: Method,
+    pub url: Url,
+    pub accept: &'static str,
+    /// For `If-None-Match`.
+    pub known: Option<HeaderValue>,
+    /// Largest body, in bytes.
+    pub cap: usize,
+}
+
+/// An answer; its body is empty unless the status is a success.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Where it came from in the end.
+    pub url: Url,
+    /// A redirect went to another origin: `Authorization` was not sent there.
+    pub left_origin: bool,
+}
+
+impl Reply {
+    /// A header as text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Which addresses a request may go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All that the policy allows.
+    Allowed,
+    /// Public ones, and hosts that the installation lists.
+    PublicOrListed,
+}
+
+/// The connections of one access; never shared with another.
+#[derive(Debug)]
+pub(super) struct Transport {
+    hosts: Arc<HostPolicy>,
+    insecure: bool,
+    listed: Client,
+    checked: Client,
+    public: Client,
+}
+
+impl Transport {
+    pub(super) fn new(
+        options: &Options,
+        tls: &rustls::ClientConfig,
+        hosts: &Arc<HostPolicy>,
+        lookup: &Arc<dyn Lookup>,
+        insecure: bool,
+    ) -> Result<Self, reqwest::Error> {
+        let client = |filter| {
+            Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .dns_resolver(PolicyResolver::new(HostKind::Registry, hosts.clone(), lookup.clone(), filter))
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .referer(false)
+                .retry(reqwest::retry::never())
+                .connect_timeout(options.connect)
+                .pool_max_idle_per_host(2)
+                .user_agent(concat!("lockkeeper/", env!("CARGO_PKG_VERSION")))
+                .build()
+        };
+        Ok(Self {
+            hosts: hosts.clone(),
+            insecure,
+            listed: client(Filter::Nothing)?,
+            checked: client(Filter::Denied)?,
+            public: client(Filter::AllButPublic)?,
+        })
+    }
+
+    /// Ask, following redirects.
+    pub(super) async fn ask(
+        &self,
+        ask: &Ask<'_>,
+        reach: Reach,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Reply, RegistryError> {
+        let mut url = ask.url.clone();
+        let mut left_origin = false;
+        for _ in 0..=REDIRECTS {
+            let client = self.client(ask.what, &url, reach)?;
+            let mut request = client.request(ask.method.clone(), url.clone());
+            request = request.header(header::ACCEPT, ask.accept).header(header::ACCEPT_ENCODING, "identity");
+            if let Some(known) = &ask.known {
+                request = request.header(header::IF_NONE_MATCH, known);
+            }
+            if let Some(value) = authorization
+                && !left_origin
+            {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            let response = request.send().await.map_err(|failed| transport(ask.what, &url, &failed))?;
+            let Some(next) = redirect(ask.what, &url, &response)? else {
+                return finish(ask, url, response, left_origin).await;
+            };
+            left_origin |= next.origin() != ask.url.origin();
+            url = next;
+        }
+        Err(bad_answer(ask.what, format!("{} redirects more than {REDIRECTS} times", authority(&ask.url))))
+    }
+
+    /// The connections that may be used for this URL.
+    fn client(&self, what: &str, url: &Url, reach: Reach) -> Result<&Client, RegistryError> {
+        let route = match reach {
+            Reach::Allowed => self.hosts.check(HostKind::Registry, url),
+            Reach::PublicOrListed => self.hosts.check_public(HostKind::Registry, url),
+        };
+        let route = route.map_err(|denied| host_denied(what, &denied))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.insecure && route == Route::Listed => {}
+            "http" => return Err(plain_http_denied(what, url)),
+            _ => return Err(bad_answer(what, "only https is spoken to registries")),
+        }
+        Ok(match (route, reach) {
+            (Route::Listed, _) => &self.listed,
+            (Route::Checked, Reach::Allowed) => &self.checked,
+            (Route::Checked, Reach::PublicOrListed) => &self.public,
+        })
+    }
+}
+
+/// Where an answer sends us, if it does.
+fn redirect(what: &str, from: &Url, response: &reqwest::Response) -> Result<Option<Url>, RegistryError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let next = location.and_then(|location| from.join(location).ok());
+    let Some(mut next) = next else {
+        return Err(bad_answer(what, format!("{} redirects to nowhere", authority(from))));
+    };
+    if from.scheme() == "https" && next.scheme() != "https" {
+        let why = format!("{} redirects from TLS to {}, which is refused", authority(from), next.scheme());
+        return Err(bad_answer(what, why));
+    }
+    without_userinfo(&mut next);
+    Ok(Some(next))
+}
+
+/// A URL from a registry may carry `user:password@`; reqwest would send it.
+pub(super) fn without_userinfo(url: &mut Url) {
+    // Both fail only for URLs without a host, which have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+}
+
+async fn finish(
+    ask: &Ask<'_>,
+    url: Url,
+    mut response: reqwest::Response,
+    left_origin: bool,
+) -> Result<Reply, RegistryError> {
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    if status.is_success() && encoded && ask.method != Method::HEAD {
+        let why = format!("{} compresses an answer that was asked for plain", authority(&url));
+        return Err(bad_answer(ask.what, why));
+    }
+    let cap = if status.is_success() { ask.cap } else { UNUSED_BODY };
+    let body = body(ask, &url, &mut response, cap).await;
+    let body = match body {
+        Ok(body) if status.is_success() => body,
+        Err(failed) if status.is_success() => return Err(failed),
+        _ => Bytes::new(),
+    };
+    Ok(Reply { status, headers, body, url, left_origin })
+}
+
+/// The whole body, or an error: too long, broken off.
+async fn body(
+    ask: &Ask<'_>,
+    url: &Url,
+    response: &mut reqwest::Response,
+    cap: usize,
+) -> Result<Bytes, RegistryError> {
+    let too_long =
+        || bad_answer(ask.what, format!("the answer of {} is longer than {cap} bytes", authority(url)));
+    let announced = response.content_length().unwrap_or(0);
+    if ask.method != Method::HEAD && usize::try_from(announced).map_or(true, |length| length > cap) {
+        return Err(too_long());
+    }
+    let mut whole = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if whole.len() + chunk.len() > cap => return Err(too_long()),
+            Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
+            Ok(None) => return Ok(whole.freeze()),
+            Err(failed) => return Err(transport(ask.what, url, &failed)),
+        }
+    }
+}
+
+/// TLS as all registry clients speak it: the machine's trusted roots and those of the installation.
+///
+/// # Errors
+/// The installation's certificates are no PEM.
+pub(super) fn tls(extra_roots: Option<&[u8]>) -> Result<rustls::ClientConfig, RegistryError> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+    let what = "the trusted certificates";
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let extra = match extra_roots {
+        None => Vec::new(),
+        Some(pem) => CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|found| !found.is_empty())
+            .ok_or_else(|| error("TLSUntrusted", what, "the file holds no certificates in PEM form"))?,
+    };
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|failed| error("TLSUntrusted", what, failed))?;
+    let mut config = match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider) {
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+        Err(failed) => {
+            // Nothing is trusted then: an installation that uses plain HTTP only must still start.
+            tracing::warn!(error = %failed, "no trusted certificates were found; install ca-certificates");
+            builder.with_root_certificates(rustls::RootCertStore::empty())
+        }
+    }
+    .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
