@@ -46,6 +46,11 @@ impl Janitor {
         Ok(Self { folder: folder.to_owned(), shell, pipe })
     }
 
+    /// The folder it guards.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// From now on the folder's logs are kept.
     pub fn keep_logs(&self) -> Result<()> {
         std::fs::write(self.folder.join("keep"), "").context("cannot mark the logs to be kept")

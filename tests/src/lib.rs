@@ -12,6 +12,7 @@ pub mod eventually;
 pub mod image;
 mod janitor;
 pub mod kubelet;
+pub mod node;
 mod part;
 mod ports;
 pub mod process;

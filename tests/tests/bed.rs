@@ -70,6 +70,9 @@ fn who_wrote_what_is_in_the_audit_log() {
 #[test]
 #[ignore = "run by another test"]
 fn a_bed_that_waits_to_be_killed() {
+    if std::env::var_os("WAIT_TO_BE_KILLED").is_none() {
+        return;
+    }
     let wait = async || -> Result<()> {
         let bed = Bed::shared().await?;
         println!("\nfolder={}", bed.folder().display());
@@ -83,6 +86,7 @@ fn nothing_outlives_its_process() {
     run("nothing_outlives_its_process", async |_| {
         let log = tempfile::NamedTempFile::new()?;
         let mut child = Command::new(std::env::current_exe()?)
+            .env("WAIT_TO_BE_KILLED", "1")
             .args(["--ignored", "--exact", "--nocapture", "a_bed_that_waits_to_be_killed"])
             .stdout(log.reopen()?)
             .spawn()?;

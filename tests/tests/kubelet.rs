@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::kubelet::{Rule, Script};
-use e2e::{Image, PATIENCE, Test, eventually, run};
+use e2e::{Image, PATIENCE, Part, Test, eventually, run};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -253,6 +253,49 @@ fn a_deployment_rolls_and_its_pods_go() {
             Ok(())
         })
         .await
+    });
+}
+
+#[test]
+fn it_runs_as_a_process_too() {
+    run("it_runs_as_a_process_too", async |test| {
+        let (app, old, new) = images(test, "process").await?;
+        let folder = tempfile::tempdir()?;
+        let (config, rules) = (folder.path().join("kubeconfig"), folder.path().join("rules.json"));
+        test.bed.write_kubeconfig_of("kubelet-sim", &config)?;
+        let rule =
+            json!([{"image": new.tagged("0.29.0"), "crashAtStart": true, "exitCode": 3, "message": "boom"}]);
+        std::fs::write(&rules, rule.to_string())?;
+        let args = [("--kubeconfig", &config), ("--rules", &rules)]
+            .map(|(key, path)| format!("{key}={}", path.display()));
+        let args = args.into_iter().chain(["--nodes=1".to_owned(), "--prefix=process".to_owned()]).collect();
+        let program = env!("CARGO_BIN_EXE_kubelet-sim").into();
+        let part =
+            Part::new("kubelet-sim", program, args, Vec::new(), test.bed.logs().join("kubelet-sim.log"));
+        part.start().await?;
+        let pods: Api<Pod> = Api::namespaced(test.admin.clone(), &test.namespace("process").await?);
+        let mut object = pod("shop", &app, &old.pinned());
+        object["spec"]["nodeName"] = json!("process-0");
+        create(&pods, object).await?;
+        until(&pods, "shop", "ready", ready).await?;
+        set_image(&pods, "shop", &new.pinned()).await?;
+        until(&pods, "shop", "crashes", |pod| {
+            let last = container(pod, "otel")
+                .and_then(|otel| otel.last_state.clone())
+                .and_then(|state| state.terminated);
+            last.is_some_and(|last| last.exit_code == 3)
+        })
+        .await?;
+        // Another one goes on from the status that this one wrote.
+        part.kill().await?;
+        part.start().await?;
+        set_image(&pods, "shop", &old.pinned()).await?;
+        let healed = until(&pods, "shop", "ready again", |pod| {
+            ready(pod) && container(pod, "otel").is_some_and(|otel| otel.image_id == old.pinned())
+        })
+        .await?;
+        ensure!(container(&healed, "app").is_some_and(|app| app.restart_count == 0));
+        part.stop().await
     });
 }
 
