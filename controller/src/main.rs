@@ -1,3 +1,1 @@
-//! The program `lockkeeper`.
-
 fn main() {}

@@ -48,7 +48,10 @@ fn select(select: &Selection, put: &mut impl FnMut(&str, String)) {
     if select.platforms.is_empty() {
         put("select.platforms", "what the targets' nodes run".to_owned());
     } else {
-        put("select.platforms", select.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        put(
+            "select.platforms",
+            select.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        );
     }
 }
 

@@ -29,7 +29,11 @@ use std::collections::BTreeMap;
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Tag", type_ = "string", json_path = ".spec.tag"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".spec.digest"),
-    printcolumn(name = "Orphaned", type_ = "string", json_path = ".status.conditions[?(@.type==\"Orphaned\")].status"),
+    printcolumn(
+        name = "Orphaned",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Orphaned\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(transparent)]
@@ -120,7 +124,17 @@ impl ImagePin {
 /// The hash of a pin's spec: sixteen hex digits.
 #[must_use]
 pub fn spec_hash(spec: &PinSpec) -> String {
-    let PinSpec { match_labels, containers, repositories, only_tags, tag, digest, policy, stage, deletion_policy } = spec;
+    let PinSpec {
+        match_labels,
+        containers,
+        repositories,
+        only_tags,
+        tag,
+        digest,
+        policy,
+        stage,
+        deletion_policy,
+    } = spec;
     // A list: the order of keys in a map would depend on how serde_json is built.
     hash::short(&serde_json::json!([
         match_labels.iter().collect::<Vec<_>>(),

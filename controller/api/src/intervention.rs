@@ -121,7 +121,9 @@ impl Intervention {
         let own = self.namespace().unwrap_or_default();
         match &self.spec.policy_ref {
             Some(policy) => {
-                own == namespace && policy.name == name && policy.uid.as_deref().is_none_or(|wanted| wanted == uid)
+                own == namespace
+                    && policy.name == name
+                    && policy.uid.as_deref().is_none_or(|wanted| wanted == uid)
             }
             None => own == namespace || own == installation,
         }
@@ -132,8 +134,7 @@ impl Intervention {
         let mut errors = Errors::default();
         let spec = &self.spec;
         let kind = errors.word("spec.action", &spec.action, &KINDS);
-        let digest =
-            spec.digest.as_ref().and_then(|text| errors.keep("spec.digest", text.parse::<Digest>()));
+        let digest = spec.digest.as_ref().and_then(|text| errors.keep("spec.digest", text.parse::<Digest>()));
         let skip: BTreeSet<Skip> = spec
             .skip
             .iter()
@@ -164,20 +165,40 @@ impl Intervention {
         let spec = &self.spec;
         let action = &spec.action;
         if matches!(kind, Approve | Adopt | Promote) && spec.digest.is_none() {
-            errors.add("spec.digest", "", format_args!("is missing: {action} is bound to one release"), "set it");
+            errors.add(
+                "spec.digest",
+                "",
+                format_args!("is missing: {action} is bound to one release"),
+                "set it",
+            );
         }
         if matches!(kind, Approve | Adopt | Promote | RollBack) && spec.stages.is_empty() {
-            errors.add("spec.stages", "", format_args!("are missing: {action} is bound to stages"), "name them");
+            errors.add(
+                "spec.stages",
+                "",
+                format_args!("are missing: {action} is bound to stages"),
+                "name them",
+            );
         }
         if !matches!(kind, Hold | Resume) && spec.policy_ref.is_none() {
             let reason = format!("is missing: {action} cannot speak of all policies");
             errors.add("spec.policyRef", "", reason, "set policyRef.name");
         }
         if spec.policy_ref.is_none() && !spec.stages.is_empty() {
-            errors.add("spec.stages", &spec.stages.join(", "), "belong to no policy", "set policyRef.name or remove them");
+            errors.add(
+                "spec.stages",
+                &spec.stages.join(", "),
+                "belong to no policy",
+                "set policyRef.name or remove them",
+            );
         }
         if kind != Promote && !spec.skip.is_empty() {
-            errors.add("spec.skip", &spec.skip.join(", "), format_args!("has no meaning with {action}"), "remove it");
+            errors.add(
+                "spec.skip",
+                &spec.skip.join(", "),
+                format_args!("has no meaning with {action}"),
+                "remove it",
+            );
         }
         if spec.reason.trim().is_empty() {
             errors.add("spec.reason", &spec.reason, "says nothing", "say why: it is kept in the history");

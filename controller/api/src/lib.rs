@@ -3,6 +3,8 @@
 //! Guarantees: whatever a conversion lets through keeps the promises of the core's types; what it refuses, it refuses
 //! with field, value, reason and fix, all of it at once. Pure but for reading nothing.
 
+#![allow(clippy::duplicated_attributes, reason = "every printcolumn of kube has the same keys")]
+
 pub mod bounds;
 mod crds;
 pub mod defaults;

@@ -111,12 +111,18 @@ impl Quarantine {
         let mut errors = Errors::default();
         let spec = &self.spec;
         let mut digests: BTreeSet<Digest> = BTreeSet::new();
-        digests.extend(spec.digest.as_ref().and_then(|text| errors.keep("spec.digest", text.parse::<Digest>())));
+        digests
+            .extend(spec.digest.as_ref().and_then(|text| errors.keep("spec.digest", text.parse::<Digest>())));
         for (n, text) in spec.contents.iter().enumerate() {
             digests.extend(errors.keep(format!("spec.contents[{n}]"), text.parse::<Digest>()));
         }
         if spec.digest.is_none() && spec.contents.is_empty() {
-            errors.add("spec.digest", "", "is missing: nothing says what is held back", "set it to the image's digest");
+            errors.add(
+                "spec.digest",
+                "",
+                "is missing: nothing says what is held back",
+                "set it to the image's digest",
+            );
         }
         let reason = if spec.reason.is_empty() { "a person asked for it" } else { &spec.reason };
         errors.finish(Some(QuarantineSeen {

@@ -88,6 +88,8 @@ pub(crate) fn own_object(kind: &str) -> Value {
 pub(crate) fn label_name(what: &str) -> Value {
     json!([rule(
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        &format!("must be the name of a {what}: lower-case letters, digits and -, starting and ending with a letter or digit"),
+        &format!(
+            "must be the name of a {what}: lower-case letters, digits and -, starting and ending with a letter or digit"
+        ),
     )])
 }

@@ -4,7 +4,10 @@
 
 mod reference;
 
-use std::{fs, path::PathBuf};
+use lockkeeper_api::names;
+use lockkeeper_core::health::{Arm, Arms, Crash, Evidence, Stratum};
+use serde_json::Value;
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -53,7 +56,90 @@ fn the_reference_of_the_fields_is_up_to_date() {
 #[test]
 fn the_texts_of_the_crds_read_back_as_the_definitions() {
     for ((name, yaml), (_, definition)) in lockkeeper_api::crds().iter().zip(lockkeeper_api::definitions()) {
-        let read: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+        let read: Value = serde_saphyr::from_str(yaml).unwrap();
         assert_eq!(read, definition, "{name}");
     }
+}
+
+/// The server drops what the schema does not know: everything that a status can hold must be in it, and in the
+/// example that the tests against a real server store and read back.
+#[test]
+fn the_schema_knows_everything_a_status_can_hold() {
+    let mut example: Value = serde_json::from_str(include_str!("full-status.json")).unwrap();
+    example["stages"][0]["flight"]["health"]["evidence"] = serde_json::to_value(evidence()).unwrap();
+    let read: lockkeeper_api::PolicyStatus = serde_json::from_value(example.clone()).unwrap();
+    assert_eq!(read.unreadable, None);
+    let written = serde_json::to_value(&read).unwrap();
+
+    let definitions = lockkeeper_api::definitions();
+    let (_, policy) = definitions.iter().find(|(name, _)| name.starts_with("imagepolicies")).unwrap();
+    let schema = &policy["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+    let (mut known, mut held) = (BTreeSet::new(), BTreeSet::new());
+    fields_of(schema, "status", &mut known);
+    keys_of(&written, schema, "status", &mut held);
+    let unknown: Vec<_> = held.difference(&known).collect();
+    assert!(unknown.is_empty(), "the server would drop these: {unknown:?}");
+    let missing: Vec<_> = known.difference(&held).collect();
+    assert!(missing.is_empty(), "tests/full-status.json has nothing for these fields: {missing:?}");
+}
+
+/// Evidence with crashes on several nodes and on one.
+fn evidence() -> Evidence {
+    let stratum = Stratum::new("prod", "Deployment", "app", "t");
+    let mut evidence = Evidence::default();
+    for (tick, nodes) in [(1, ["n0", "n1"]), (2, ["n0", "n0"])] {
+        let mut arms = Arms::default();
+        for (number, node) in nodes.into_iter().enumerate() {
+            arms.add(&stratum, Arm::Candidate, node, &format!("c{number}"));
+            arms.add(&stratum, Arm::Baseline, node, &format!("b{number}"));
+        }
+        let crash =
+            Crash { stratum: stratum.clone(), arm: Arm::Candidate, node: "n0".into(), pod: "c0".into() };
+        evidence.tick(tick, 0.5, &arms, &[crash]);
+    }
+    evidence
+}
+
+fn fields_of(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let below = format!("{path}.{name}");
+        fields_of(field, &below, found);
+        found.insert(below);
+    }
+    if schema["items"].is_object() {
+        fields_of(&schema["items"], path, found);
+    }
+}
+
+fn keys_of(value: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if schema["additionalProperties"].is_null() => {
+            for (name, value) in map {
+                let below = format!("{path}.{name}");
+                keys_of(value, &schema["properties"][name], &below, found);
+                found.insert(below);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| keys_of(value, &schema["items"], path, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_admission_policy_uses_the_names_of_the_code() {
+    let text = fs::read_to_string(root().join("charts/lockkeeper/templates/pin-at-birth.yaml")).unwrap();
+    assert!(!text.contains("{{"), "it is applied as it is: no template actions");
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    assert_eq!(objects.len(), 2);
+    assert!(objects.iter().all(|object| object["metadata"]["name"] == names::PIN_AT_BIRTH));
+    assert_eq!(objects[1]["spec"]["policyName"], names::PIN_AT_BIRTH);
+    assert_eq!(objects[0]["spec"]["paramKind"]["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION));
+    let (policy, binding) = (objects[0].to_string(), objects[1].to_string());
+    assert!(policy.contains(&format!("'{}' in object.metadata.labels", names::IGNORE)));
+    assert!(policy.contains(&format!("jsonpatch.escapeKey('{}')", names::PINNED_BY)));
+    assert!(
+        binding.contains(names::NAMESPACE)
+            && binding.contains("kube-system")
+            && binding.contains(names::IGNORE)
+    );
 }

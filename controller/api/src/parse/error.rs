@@ -14,7 +14,12 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    pub(crate) fn new(path: impl Into<String>, value: &str, reason: impl fmt::Display, fix: impl fmt::Display) -> Self {
+    pub(crate) fn new(
+        path: impl Into<String>,
+        value: &str,
+        reason: impl fmt::Display,
+        fix: impl fmt::Display,
+    ) -> Self {
         Self { path: path.into(), message: format!("{} {reason}; {fix}", shown(value)) }
     }
 }
@@ -25,13 +30,21 @@ pub(crate) struct Errors(Vec<FieldError>);
 
 impl Errors {
     pub(crate) fn add(
-        &mut self, path: impl Into<String>, value: &str, reason: impl fmt::Display, fix: impl fmt::Display,
+        &mut self,
+        path: impl Into<String>,
+        value: &str,
+        reason: impl fmt::Display,
+        fix: impl fmt::Display,
     ) {
         self.0.push(FieldError::new(path, value, reason, fix));
     }
 
     /// Keeps an error whose own text has value, reason and fix.
-    pub(crate) fn keep<T, E: fmt::Display>(&mut self, path: impl Into<String>, result: Result<T, E>) -> Option<T> {
+    pub(crate) fn keep<T, E: fmt::Display>(
+        &mut self,
+        path: impl Into<String>,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result.map_err(|error| self.0.push(FieldError { path: path.into(), message: error.to_string() })).ok()
     }
 
@@ -70,7 +83,11 @@ pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str
         Some(known) => format!("did you mean {}?", shown(known)),
         None => {
             let all: Vec<_> = known.into_iter().collect();
-            if all.is_empty() { "there is none to name".into() } else { format!("there are: {}", all.join(", ")) }
+            if all.is_empty() {
+                "there is none to name".into()
+            } else {
+                format!("there are: {}", all.join(", "))
+            }
         }
     }
 }

@@ -14,12 +14,18 @@ use serde_json::{Value, json};
 
 /// Sixteen hex digits.
 pub(crate) fn of_stage(
-    targets: &[Target], waves: Option<&[Wave]>, soak: SignedDuration, health: &HealthSettings,
+    targets: &[Target],
+    waves: Option<&[Wave]>,
+    soak: SignedDuration,
+    health: &HealthSettings,
 ) -> String {
     // Lists only: the order of keys in a map would depend on how serde_json is built.
     let definition = json!([
         targets.iter().map(target).collect::<Vec<_>>(),
-        waves.map(|waves| waves.iter().map(|w| json!([amount(w.pods), duration_text(w.soak)])).collect::<Vec<_>>()),
+        waves.map(|waves| waves
+            .iter()
+            .map(|w| json!([amount(w.pods), duration_text(w.soak)]))
+            .collect::<Vec<_>>()),
         duration_text(soak),
         self::health(health),
     ]);
@@ -87,6 +93,7 @@ fn health(health: &HealthSettings) -> Value {
         guard,
         sweep,
     } = *health;
-    let durations = [tick, warm_up, no_data_after, no_data_max, ready_deadline, guard, sweep].map(duration_text);
+    let durations =
+        [tick, warm_up, no_data_after, no_data_max, ready_deadline, guard, sweep].map(duration_text);
     json!([durations, false_rollback_budget.to_string()])
 }

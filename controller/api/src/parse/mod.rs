@@ -13,8 +13,8 @@ mod targets;
 mod tests;
 mod windows;
 
-pub use error::FieldError;
 pub(crate) use error::Errors;
+pub use error::FieldError;
 
 use crate::{ImagePolicy, bounds, defaults, spec::Health};
 use jiff::Timestamp;
@@ -43,8 +43,11 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
 
     let image = repository(errors, "spec.image", &spec.image);
     let pull_from = mirrors(errors, &spec.pull_from, image.as_ref());
-    let interval =
-        errors.duration("spec.interval", spec.interval.as_deref().unwrap_or(defaults::INTERVAL), bounds::INTERVAL);
+    let interval = errors.duration(
+        "spec.interval",
+        spec.interval.as_deref().unwrap_or(defaults::INTERVAL),
+        bounds::INTERVAL,
+    );
     let mode = errors.word(
         "spec.mode",
         spec.mode.as_deref().unwrap_or(defaults::MODE),

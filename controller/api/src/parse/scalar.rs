@@ -19,7 +19,10 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, Mistake> {
         return Err(("is negative", FIX.into()));
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(("has no unit", if text.len() < 6 { format!("write {text}s, {text}m or {text}h") } else { FIX.into() }));
+        return Err((
+            "has no unit",
+            if text.len() < 6 { format!("write {text}s, {text}m or {text}h") } else { FIX.into() },
+        ));
     }
     let (mut rest, mut seconds) = (text, 0_i64);
     for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
@@ -82,16 +85,25 @@ impl Errors {
     pub(crate) fn amount(&mut self, path: &str, value: &IntOrString) -> Option<Amount> {
         const FIX: &str = "write a number such as 3, or a share from 1% to 100%";
         match value {
-            IntOrString::Int(n) => match u32::try_from(*n).ok().filter(|n| *n >= 1 && i64::from(*n) <= bounds::PODS) {
-                Some(n) => return Some(Amount::Count(n)),
-                None => self.add(path, &n.to_string(), format_args!("is not from 1 to {}", bounds::PODS), FIX),
-            },
+            IntOrString::Int(n) => {
+                match u32::try_from(*n).ok().filter(|n| *n >= 1 && i64::from(*n) <= bounds::PODS) {
+                    Some(n) => return Some(Amount::Count(n)),
+                    None => {
+                        self.add(path, &n.to_string(), format_args!("is not from 1 to {}", bounds::PODS), FIX)
+                    }
+                }
+            }
             IntOrString::String(text) => {
                 let digits = text.strip_suffix('%').filter(|d| !d.starts_with(['0', '+']) && d.len() <= 3);
                 match digits.and_then(|d| d.parse::<u32>().ok()).filter(|p| (1..=100).contains(p)) {
                     Some(percent) => return Some(Amount::Percent(percent)),
                     None if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() => {
-                        self.add(path, text, "is a number in quotes", "remove the quotes, or write a share such as 25%");
+                        self.add(
+                            path,
+                            text,
+                            "is a number in quotes",
+                            "remove the quotes, or write a share such as 25%",
+                        );
                     }
                     None => self.add(path, text, "is neither a number nor a share", FIX),
                 }
@@ -105,13 +117,20 @@ impl Errors {
         if (least..=most).contains(&value) {
             return Some(value);
         }
-        self.add(path, &value.to_string(), format_args!("is not from {least} to {most}"), "write a number within");
+        self.add(
+            path,
+            &value.to_string(),
+            format_args!("is not from {least} to {most}"),
+            "write a number within",
+        );
         None
     }
 
     /// A share in per cent, as a fraction of one.
     pub(crate) fn share(&mut self, path: &str, text: &str) -> Option<f64> {
-        let plain = text.strip_suffix('%').filter(|n| n.bytes().all(|b| b.is_ascii_digit() || b == b'.') && n.len() <= 7);
+        let plain = text
+            .strip_suffix('%')
+            .filter(|n| n.bytes().all(|b| b.is_ascii_digit() || b == b'.') && n.len() <= 7);
         let percent = plain.and_then(|n| n.parse::<f64>().ok());
         match percent.filter(|p| *p > 0.0 && *p <= bounds::FALSE_ROLLBACKS) {
             Some(percent) => Some(percent / 100.0),
@@ -200,7 +219,12 @@ impl Errors {
                 && p.split('.').all(|part| word(part) && !part.contains('_') && part.to_lowercase() == part)
         });
         if !prefix_fine || !word(name) {
-            self.add(path, key, "is no label", "write the key as it is on the objects, such as app.kubernetes.io/name");
+            self.add(
+                path,
+                key,
+                "is no label",
+                "write the key as it is on the objects, such as app.kubernetes.io/name",
+            );
         }
         if !value.is_empty() && !word(value) {
             self.add(
@@ -290,7 +314,9 @@ mod tests {
         for (key, value) in [("app", "a"), ("app.kubernetes.io/name", "A_b.c-1"), ("a", "")] {
             assert_eq!(count(key, value), 0, "{key}={value}");
         }
-        for (key, value) in [("", "a"), ("a b", "a"), ("/a", "a"), ("A.b_c/x", "a"), ("a", "-b"), ("a", "x\r\ny")] {
+        for (key, value) in
+            [("", "a"), ("a b", "a"), ("/a", "a"), ("A.b_c/x", "a"), ("a", "-b"), ("a", "x\r\ny")]
+        {
             assert_eq!(count(key, value), 1, "{key}={value}");
         }
     }

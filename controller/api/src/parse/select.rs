@@ -43,7 +43,12 @@ fn order(errors: &mut Errors, select: &Select) -> Option<Order> {
             None
         }
         (Some(_), Some(_)) => {
-            errors.add("spec.select", "semver, digest", "are two ways to choose the candidate", "remove one of them");
+            errors.add(
+                "spec.select",
+                "semver, digest",
+                "are two ways to choose the candidate",
+                "remove one of them",
+            );
             None
         }
     }
@@ -51,7 +56,10 @@ fn order(errors: &mut Errors, select: &Select) -> Option<Order> {
 
 /// All elements, or every mistake in them.
 fn each<T, E: std::fmt::Display>(
-    errors: &mut Errors, path: &str, texts: &[String], read: impl Fn(&str) -> Result<T, E>,
+    errors: &mut Errors,
+    path: &str,
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
 ) -> Option<Vec<T>> {
     let found: Vec<Option<T>> =
         texts.iter().enumerate().map(|(n, text)| errors.keep(format!("{path}[{n}]"), read(text))).collect();

@@ -10,7 +10,9 @@ use lockkeeper_core::policy::{Amount, DriftMode, HealthSettings, RollbackMode, S
 use std::collections::BTreeSet;
 
 pub(super) fn parse(
-    errors: &mut Errors, stages: &[spec::Stage], health: Option<&HealthSettings>,
+    errors: &mut Errors,
+    stages: &[spec::Stage],
+    health: Option<&HealthSettings>,
 ) -> Option<Vec<Stage>> {
     errors.count("spec.stages", stages.len(), 1, bounds::STAGES);
     unique_names(errors, stages);
@@ -27,7 +29,11 @@ pub(super) fn parse(
 }
 
 fn one(
-    errors: &mut Errors, path: &str, stage: &spec::Stage, after: Option<Vec<usize>>, health: Option<&HealthSettings>,
+    errors: &mut Errors,
+    path: &str,
+    stage: &spec::Stage,
+    after: Option<Vec<usize>>,
+    health: Option<&HealthSettings>,
 ) -> Option<Stage> {
     let named = errors.label_name(&format!("{path}.name"), &stage.name, "stage");
     let targets = targets::parse(errors, &format!("{path}.targets"), &stage.targets);
@@ -81,7 +87,12 @@ fn unique_names(errors: &mut Errors, stages: &[spec::Stage]) {
     for (n, stage) in stages.iter().enumerate() {
         if !seen.insert(&stage.name) && !stage.name.is_empty() {
             let reason = "is the name of a stage above, too";
-            errors.add(format!("spec.stages[{n}].name"), &stage.name, reason, "give every stage its own name");
+            errors.add(
+                format!("spec.stages[{n}].name"),
+                &stage.name,
+                reason,
+                "give every stage its own name",
+            );
         }
     }
 }
@@ -118,9 +129,12 @@ fn why_not(stages: &[spec::Stage], n: usize, named: Option<usize>, name: &str) -
         Some(same) if same == n => ("is the stage itself".into(), "remove it".into()),
         Some(below) => match way_back(stages, below, n, &mut BTreeSet::new()) {
             Some(way) => {
-                let names: Vec<&str> = way.iter().map(|n| stages[*n].name.as_str()).collect();
-                let cycle = format!("{own} → {}", names.join(" → "));
-                (format!("makes a cycle, each stage waiting for the next: {cycle}"), "remove one of them".into())
+                let all: Vec<&str> = way.iter().map(|n| stages[*n].name.as_str()).collect();
+                let cycle = format!("{own} → {}", all.join(" → "));
+                (
+                    format!("makes a cycle, each stage waiting for the next: {cycle}"),
+                    "remove one of them".into(),
+                )
             }
             None => ("stands below this stage".into(), format!("move it above {own}, or remove it")),
         },
@@ -128,7 +142,12 @@ fn why_not(stages: &[spec::Stage], n: usize, named: Option<usize>, name: &str) -
 }
 
 /// The stages on the way from `from` over their predecessors to `to`.
-fn way_back(stages: &[spec::Stage], from: usize, to: usize, seen: &mut BTreeSet<usize>) -> Option<Vec<usize>> {
+fn way_back(
+    stages: &[spec::Stage],
+    from: usize,
+    to: usize,
+    seen: &mut BTreeSet<usize>,
+) -> Option<Vec<usize>> {
     if from == to {
         return Some(vec![to]);
     }
@@ -137,7 +156,9 @@ fn way_back(stages: &[spec::Stage], from: usize, to: usize, seen: &mut BTreeSet<
     }
     let next: Vec<usize> = match &stages[from].after {
         None => from.checked_sub(1).into_iter().collect(),
-        Some(after) => after.iter().filter_map(|name| stages.iter().position(|stage| stage.name == *name)).collect(),
+        Some(after) => {
+            after.iter().filter_map(|name| stages.iter().position(|stage| stage.name == *name)).collect()
+        }
     };
     next.into_iter().find_map(|next| {
         let mut way = way_back(stages, next, to, seen)?;
@@ -160,7 +181,12 @@ fn waves(errors: &mut Errors, path: &str, waves: &[spec::Wave]) -> Option<Vec<Wa
                 Amount::Count(n) => n.to_string(),
                 Amount::Percent(n) => format!("{n}%"),
             };
-            errors.add(format!("{path}[{n}].pods"), &text, reason, "let every wave hold more pods than the one before");
+            errors.add(
+                format!("{path}[{n}].pods"),
+                &text,
+                reason,
+                "let every wave hold more pods than the one before",
+            );
         }
         found.push(pods.zip(soak).map(|(pods, soak)| Wave { pods, soak }));
     }
@@ -177,7 +203,11 @@ fn grows(before: Amount, after: Amount) -> bool {
 
 /// Given, or six hours, or twice the longest soak if that is more: a soak that cannot end in time is no soak.
 fn max_soak(
-    errors: &mut Errors, path: &str, stage: &spec::Stage, soak: Option<SignedDuration>, waves: Option<&[Wave]>,
+    errors: &mut Errors,
+    path: &str,
+    stage: &spec::Stage,
+    soak: Option<SignedDuration>,
+    waves: Option<&[Wave]>,
 ) -> Option<SignedDuration> {
     let longest = waves.unwrap_or_default().iter().map(|wave| wave.soak).chain(soak).max()?;
     let path = format!("{path}.maxSoak");

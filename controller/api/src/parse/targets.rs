@@ -18,7 +18,9 @@ pub(super) fn parse(errors: &mut Errors, path: &str, targets: &[spec::Target]) -
 fn one(errors: &mut Errors, path: &str, target: &spec::Target) -> Option<Target> {
     match (&target.pods, &target.workloads) {
         (Some(target), None) => pods(errors, &format!("{path}.pods"), target).map(Target::Pods),
-        (None, Some(target)) => workloads(errors, &format!("{path}.workloads"), target).map(Target::Workloads),
+        (None, Some(target)) => {
+            workloads(errors, &format!("{path}.workloads"), target).map(Target::Workloads)
+        }
         (None, None) => {
             errors.add(path, "", "has no target", "set pods or workloads");
             None
@@ -56,12 +58,23 @@ fn workloads(errors: &mut Errors, path: &str, target: &spec::WorkloadsTarget) ->
     let match_labels = labels(errors, &format!("{path}.selector.matchLabels"), &target.selector);
     let containers = containers(errors, path, &target.containers);
     let kinds = kinds(errors, &format!("{path}.kinds"), &target.kinds);
-    let (max_unavailable, max_moving) = budget(errors, path, target.max_unavailable.as_ref(), target.max_moving)?;
-    Some(WorkloadsTarget { namespaces: namespaces?, match_labels, containers, kinds, max_unavailable, max_moving })
+    let (max_unavailable, max_moving) =
+        budget(errors, path, target.max_unavailable.as_ref(), target.max_moving)?;
+    Some(WorkloadsTarget {
+        namespaces: namespaces?,
+        match_labels,
+        containers,
+        kinds,
+        max_unavailable,
+        max_moving,
+    })
 }
 
 fn namespaces(
-    errors: &mut Errors, path: &str, named: &[String], selector: Option<&LabelSelector>,
+    errors: &mut Errors,
+    path: &str,
+    named: &[String],
+    selector: Option<&LabelSelector>,
 ) -> Option<Namespaces> {
     let list = format!("{path}.namespaces");
     errors.count(&list, named.len(), 0, bounds::NAMESPACES);
@@ -113,14 +126,17 @@ fn containers(errors: &mut Errors, path: &str, names: &[String]) -> Vec<String> 
 fn kinds(errors: &mut Errors, path: &str, kinds: &[String]) -> Vec<String> {
     errors.count(path, kinds.len(), 0, bounds::KINDS);
     for (n, text) in kinds.iter().enumerate() {
-        let (kind, group) = text.split_once('.').map_or((text.as_str(), None), |(kind, group)| (kind, Some(group)));
+        let (kind, group) =
+            text.split_once('.').map_or((text.as_str(), None), |(kind, group)| (kind, Some(group)));
         let kind_fine = kind.starts_with(|c: char| c.is_ascii_uppercase())
             && kind.len() <= 63
             && kind.bytes().all(|b| b.is_ascii_alphanumeric());
         let group_fine = group.is_none_or(|group| {
             !group.is_empty()
                 && group.len() <= 253
-                && group.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+                && group
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
         });
         if !kind_fine || !group_fine {
             let fix = "write Kind, such as Deployment, or Kind.group, such as Rollout.argoproj.io";
@@ -137,8 +153,10 @@ fn kinds(errors: &mut Errors, path: &str, kinds: &[String]) -> Vec<String> {
 }
 
 fn budget(
-    errors: &mut Errors, path: &str,
-    max_unavailable: Option<&k8s_openapi::apimachinery::pkg::util::intstr::IntOrString>, max_moving: Option<i64>,
+    errors: &mut Errors,
+    path: &str,
+    max_unavailable: Option<&k8s_openapi::apimachinery::pkg::util::intstr::IntOrString>,
+    max_moving: Option<i64>,
 ) -> Option<(Amount, usize)> {
     let unavailable = match max_unavailable {
         None => Some(Amount::Percent(defaults::MAX_UNAVAILABLE)),

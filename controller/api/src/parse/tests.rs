@@ -141,7 +141,10 @@ fn row_6_a_range_that_matches_nothing() {
 fn row_8_and_9_patterns() {
     let filter = |pattern: &str| json!({"pattern": pattern});
     assert!(parse(&policy(&[("/spec/select/filterTags", filter("(a+)+$"))])).is_ok());
-    one(&[("/spec/select/filterTags", filter("[="))], &["spec.select.filterTags.pattern: ", "at character 1"]);
+    one(
+        &[("/spec/select/filterTags", filter("[="))],
+        &["spec.select.filterTags.pattern: ", "at character 1"],
+    );
     let all = mistakes(&[("/spec/select/ignoreTags", json!(["ok", "[=", "(a"]))]);
     assert_eq!(all.len(), 2);
     assert!(all[1].starts_with("spec.select.ignoreTags[2]: "), "{all:?}");
@@ -149,9 +152,13 @@ fn row_8_and_9_patterns() {
 
 #[test]
 fn row_10_intervals_out_of_bounds() {
-    for (text, part) in
-        [("0s", "shorter than 1s"), ("-1m", "negative"), ("1ns", "no duration"), ("999999h", "24h"), ("5", "5m")]
-    {
+    for (text, part) in [
+        ("0s", "shorter than 1s"),
+        ("-1m", "negative"),
+        ("1ns", "no duration"),
+        ("999999h", "24h"),
+        ("5", "5m"),
+    ] {
         one(&[("/spec/interval", json!(text))], &["spec.interval: ", part]);
     }
 }
@@ -179,7 +186,10 @@ fn row_12_duplicate_and_empty_stages() {
 
 #[test]
 fn row_13_unknown_predecessor_gets_did_you_mean() {
-    one(&[("/spec/stages/2/after", json!(["stagign"]))], &["spec.stages[2].after[0]: ", "did you mean \"staging\"?"]);
+    one(
+        &[("/spec/stages/2/after", json!(["stagign"]))],
+        &["spec.stages[2].after[0]: ", "did you mean \"staging\"?"],
+    );
     one(&[("/spec/stages/2/after", json!(["canary"]))], &["there are: dev, staging"]);
     one(&[("/spec/stages/0/after", json!(["canary"]))], &["there is none"]);
 }
@@ -195,8 +205,7 @@ fn row_18_a_container_may_be_a_native_sidecar() {
 fn row_20_a_secret_of_another_namespace_is_denied() {
     for name in ["other/ecr", "", "ecr\r\nx"] {
         let mut policy = policy(&[]);
-        policy.spec.registry =
-            Some(serde_json::from_value(json!({"secretRef": {"name": name}})).unwrap());
+        policy.spec.registry = Some(serde_json::from_value(json!({"secretRef": {"name": name}})).unwrap());
         let found = parse(&policy).unwrap_err();
         assert!(found[0].to_string().starts_with("spec.registry.secretRef.name: "), "{found:?}");
     }
@@ -212,7 +221,10 @@ fn row_21_a_service_account_of_another_namespace_or_none_is_denied() {
 
 #[test]
 fn row_22_a_scheme_is_refused() {
-    one(&[("/spec/image", json!("http://registry.example.com/app"))], &["scheme", "\"registry.example.com/app\""]);
+    one(
+        &[("/spec/image", json!("http://registry.example.com/app"))],
+        &["scheme", "\"registry.example.com/app\""],
+    );
 }
 
 #[test]
@@ -259,7 +271,10 @@ fn selection_is_said_once() {
 #[test]
 fn targets_are_one_thing_each_and_never_everything() {
     let pods = json!({"selector": {"matchLabels": {"a": "b"}}});
-    one(&[("/spec/stages/0/targets/0", json!({}))], &["spec.stages[0].targets[0]: ", "set pods or workloads"]);
+    one(
+        &[("/spec/stages/0/targets/0", json!({}))],
+        &["spec.stages[0].targets[0]: ", "set pods or workloads"],
+    );
     one(&[("/spec/stages/0/targets/0", json!({"pods": pods, "workloads": pods}))], &["two targets in one"]);
     one(&[("/spec/stages/0/targets/0/pods/selector/matchLabels", json!({}))], &["would match everything"]);
     let both = [
@@ -267,7 +282,13 @@ fn targets_are_one_thing_each_and_never_everything() {
         ("/spec/stages/0/targets/0/pods/namespaceSelector", json!({"matchLabels": {"a": "b"}})),
     ];
     one(&both, &["namespaceSelector"]);
-    one(&[("/spec/stages/0/targets/0", json!({"workloads": {"selector": {"matchLabels": {"a": "b"}}, "kinds": ["deployment"]}}))], &["kinds[0]: ", "Rollout.argoproj.io"]);
+    one(
+        &[(
+            "/spec/stages/0/targets/0",
+            json!({"workloads": {"selector": {"matchLabels": {"a": "b"}}, "kinds": ["deployment"]}}),
+        )],
+        &["kinds[0]: ", "Rollout.argoproj.io"],
+    );
 }
 
 #[test]
@@ -277,7 +298,10 @@ fn windows_are_read_in_full() {
     assert!(parse(&policy(&[(path, window("0 9 * * MON-THU", "America/New_York"))])).is_ok());
     one(&[(path, window("0 9 * *", "UTC"))], &["windows[0].cron: ", "0 9 * * MON-THU"]);
     one(&[(path, window("0 9 * * * *", "UTC"))], &["windows[0].cron: "]);
-    one(&[(path, window("0 9 * * *", "America/NewYork"))], &["windows[0].timeZone: ", "\"America/New_York\"?"]);
+    one(
+        &[(path, window("0 9 * * *", "America/NewYork"))],
+        &["windows[0].timeZone: ", "\"America/New_York\"?"],
+    );
     one(&[(path, window("0 9 * * *", "../../etc/passwd"))], &["windows[0].timeZone: "]);
 }
 

@@ -41,7 +41,12 @@ fn cron(errors: &mut Errors, path: &str, text: &str) -> Option<croner::Cron> {
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.trim_end_matches('.');
-            errors.add(path, text, format_args!("is no cron expression ({})", shown(reason).trim_matches('"')), FIX);
+            errors.add(
+                path,
+                text,
+                format_args!("is no cron expression ({})", shown(reason).trim_matches('"')),
+                FIX,
+            );
             None
         }
     }

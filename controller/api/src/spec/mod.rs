@@ -10,9 +10,7 @@ mod stage;
 
 pub use health::Health;
 pub use select::{DigestSelection, FilterTags, Select, SemverSelection};
-pub use stage::{
-    Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget,
-};
+pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};
 
 use crate::{bounds, schema, status::PolicyStatus};
 use kube::CustomResource;
