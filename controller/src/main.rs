@@ -1,1 +1,3 @@
+//! The program `lockkeeper`.
+
 fn main() {}

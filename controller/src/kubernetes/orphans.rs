@@ -12,7 +12,7 @@ use super::{
     failure::Call,
     pods::test,
     watch::{
-        collection::Pins,
+        ours::Pins,
         own::{self, PinEntry},
     },
 };
@@ -29,7 +29,7 @@ use std::{
 };
 
 /// Pause between two looks.
-pub const PAUSE: Duration = Duration::from_secs(60);
+pub const PAUSE: Duration = Duration::from_mins(1);
 /// Between the two reads.
 const APART: SignedDuration = SignedDuration::from_mins(5);
 
@@ -50,15 +50,12 @@ impl Orphans {
     /// on now.
     fn read(&self, policy: &Named, there: Option<bool>, now: Timestamp) -> bool {
         let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match there {
-            Some(false) => {
-                let first = *gone.entry(policy.clone()).or_insert(now);
-                now.duration_since(first) >= APART
-            }
-            Some(true) | None => {
-                gone.remove(policy);
-                false
-            }
+        if there == Some(false) {
+            let first = *gone.entry(policy.clone()).or_insert(now);
+            now.duration_since(first) >= APART
+        } else {
+            gone.remove(policy);
+            false
         }
     }
 
