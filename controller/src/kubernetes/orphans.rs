@@ -4,7 +4,7 @@
 //! (namespace, name and uid) does not exist; a failed read says nothing and starts the wait anew (I8). `Retain` marks
 //! it, once; `Release` removes that object at that version, or nothing.
 //! With the controller's own rights: pins are its own kind, and a pin that named the identity to act as could be
-//! forged into acting as somebody else (docs/adr/orphaned-pins.md).
+//! forged into acting as somebody else (see `docs/adr/0020-orphaned-pins.md`).
 
 use super::{
     Kubernetes,

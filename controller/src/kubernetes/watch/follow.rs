@@ -4,7 +4,8 @@
 //! silent one (half-open, K2) is noticed 5 s after the API server should have ended it; a lost position (410) lists
 //! again (K3); trouble of one collection touches no other (K10). Every list asks for the newest state, never for any
 //! that a lagging API server may have (K5).
-//! Not kube's `watcher`: that one does not say when an interrupted watch is back, and freshness gates promotions.
+//! Not kube's `watcher`: that one does not say when an interrupted watch is back, and freshness gates promotions
+//! (`docs/adr/0021-own-watch-loop.md`).
 
 use super::{
     collection::{Arrives, Collection, Wake},
@@ -100,8 +101,8 @@ pub struct Follower<C> {
 #[serde(bound = "T: serde::de::DeserializeOwned")]
 struct Page<T> {
     metadata: PageMeta,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    /// An empty list of `PartialObjectMetadata` is `null`.
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,8 +138,8 @@ impl<C: Collection> Follower<C> {
                     sleep(LONGEST_PAUSE).await;
                 }
                 Err(reason) => {
-                    self.stale(&reason);
                     failures += 1;
+                    self.stale(&reason, failures);
                     sleep(pause(failures)).await;
                 }
             }
@@ -184,7 +185,7 @@ impl<C: Collection> Follower<C> {
             let page: Page<C::Wire> = self.page(request.map_err(kube::Error::BuildRequest)?).await?;
             self.alive = self.shared.clock.now();
             let trimmed: Vec<_> =
-                page.items.into_iter().filter_map(|item| self.collection.trim(item)).collect();
+                page.items.into_iter().flatten().filter_map(|item| self.collection.trim(item)).collect();
             let mut woken = Wake::new();
             let mut world = self.shared.write();
             for (place, kept) in trimmed {
@@ -286,14 +287,16 @@ impl<C: Collection> Follower<C> {
         }
     }
 
-    fn stale(&self, reason: &str) {
-        let first = self.shared.write().stale(self.collection.watch(), self.alive);
-        if first {
-            tracing::warn!(watch = %self.collection.watch(), reason, "watch is interrupted");
+    fn stale(&self, reason: &str, failures: u32) {
+        let watch = self.collection.watch();
+        if failures == 1 {
+            tracing::warn!(%watch, reason, "watch is interrupted");
+        } else {
+            tracing::debug!(%watch, reason, failures, "watch is still interrupted");
+        }
+        if self.shared.write().stale(watch, self.alive) {
             let all = self.shared.read().all_policies();
             self.shared.wake(&all);
-        } else {
-            tracing::debug!(watch = %self.collection.watch(), reason, "watch is still interrupted");
         }
     }
 }
