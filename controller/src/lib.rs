@@ -1,7 +1,8 @@
 //! Lockkeeper's adapters and its program: everything that talks to the world.
 //!
-//! The composition root (`cli::run`) is the only place that names concrete adapters; all others know `ports`.
+//! The composition root (`cli::wire`) is the only place that names concrete adapters; all others know `ports`.
 
+pub mod cli;
 pub mod hosts;
 pub mod http;
 pub mod kubernetes;

@@ -7,30 +7,45 @@
 use super::failure::{self, Call};
 use crate::ports::{EffectError, Fence, Identity};
 use http::{HeaderName, HeaderValue, Request};
-use kube::{Client, Config, config::KubeConfigOptions};
-use std::time::Duration;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use std::{path::Path, time::Duration};
 use tokio::time::timeout;
 
 /// The deadline of one request that is no watch.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 
-/// A client by kubeconfig, or from inside the cluster. `context` chooses one of the kubeconfig's.
+/// How the API server is reached: by this kubeconfig file, else by the usual ones (`KUBECONFIG`, `~/.kube/config`),
+/// else from inside the cluster. `context` chooses one of the kubeconfig's.
 ///
 /// kube tries 429, 503 and 504 again up to 15 times by itself; here an effect that failed is decided anew instead.
-pub async fn connect(context: Option<&str>) -> Result<Client, kube::Error> {
-    let mut config = match context {
-        None => Config::infer().await.map_err(kube::Error::InferConfig)?,
-        Some(context) => {
-            let options =
-                KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-            Config::from_kubeconfig(&options).await.map_err(|error| kube::Error::Service(error.into()))?
+pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, kube::Error> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match (kubeconfig, context) {
+        (None, None) => Config::infer().await.map_err(kube::Error::InferConfig)?,
+        (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(unreadable)?,
+        (Some(path), _) => {
+            let file = Kubeconfig::read_from(path).map_err(unreadable)?;
+            Config::from_custom_kubeconfig(file, &options).await.map_err(unreadable)?
         }
     };
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config)
+    Ok(config)
+}
+
+fn unreadable(error: KubeconfigError) -> kube::Error {
+    kube::Error::Service(error.into())
+}
+
+/// A client over [`config`].
+pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, kube::Error> {
+    Client::try_from(config(kubeconfig, context).await?)
 }
 
 impl Identity {
@@ -40,7 +55,7 @@ impl Identity {
         format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
     }
 
-    /// The groups that the API server gives it, for reviews of its rights.
+    /// The groups that the API server gives it.
     #[must_use]
     pub fn groups(&self) -> [String; 3] {
         [
@@ -101,12 +116,14 @@ impl Caller {
 /// A request, or why its parts make none (a name with a slash in it).
 pub type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
 
-/// Only the user: the API server itself adds the groups of a ServiceAccount, and to name them here would need the
-/// right to impersonate groups.
 fn impersonate(
     request: &mut Request<Vec<u8>>,
     identity: &Identity,
 ) -> Result<(), http::header::InvalidHeaderValue> {
-    request.headers_mut().insert(IMPERSONATE_USER, HeaderValue::try_from(identity.user())?);
+    let headers = request.headers_mut();
+    headers.insert(IMPERSONATE_USER, HeaderValue::try_from(identity.user())?);
+    for group in identity.groups() {
+        headers.append(IMPERSONATE_GROUP, HeaderValue::try_from(group)?);
+    }
     Ok(())
 }

@@ -10,9 +10,7 @@ use super::{
     failure::Call,
     pins, pods, quarantines, templates,
     watch::{
-        built_in::{Pods, Workloads},
-        collection::{Arrives, Collection},
-        ours::{Pins, Quarantines},
+        collection::{Arrives, Collection, Pins, Pods, Quarantines, Workloads},
         own,
         shelf::Place,
     },
@@ -198,7 +196,7 @@ impl Kubernetes {
 
     pub(super) fn absorb_kept<C: Collection>(&self, collection: &C, place: &Place, kept: C::Kept) {
         let woken = collection.absorb(&mut self.shared.write(), place, kept);
-        self.shared.wake(&woken);
+        self.shared.wake(woken);
     }
 }
 
@@ -228,9 +226,9 @@ pub(super) fn body(object: &impl Serialize) -> Result<Vec<u8>, kube::core::reque
     serde_json::to_vec(object).map_err(kube::core::request::Error::SerializeBody)
 }
 
-pub(super) fn json_patch(url: &str, name: &str, operations: Value) -> Built {
-    let operations: json_patch::Patch =
-        serde_json::from_value(operations).map_err(kube::core::request::Error::SerializeBody)?;
+pub(super) fn json_patch(path: &str, name: &str, patch: Value) -> Built {
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch).map_err(kube::core::request::Error::SerializeBody)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    Urls::new(url).patch(name, &params, &Patch::Json::<()>(operations))
+    Urls::new(path).patch(name, &params, &Patch::Json::<()>(patch))
 }

@@ -8,7 +8,7 @@ use super::{
     effects::{body, post},
     failure::{Call, bounded},
     watch::{
-        ours::Policies,
+        collection::Policies,
         own,
         shelf::{Place, version},
     },

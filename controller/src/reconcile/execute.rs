@@ -69,12 +69,8 @@ pub async fn execute(hands: &Hands<'_>, actions: &[Action], refusals: &mut Refus
         let (ready, skipped): (Vec<&Action>, Vec<&Action>) =
             ready.into_iter().partition(|action| obstacles.allow(action));
         done.retry += skipped.len();
-        // Collected before they are judged: a stream of borrowed effects cannot share `refusals`.
-        let results: Vec<(&Action, Result<(), EffectError>)> = stream::iter(ready)
-            .map(|action| async move { (action, hands.apply(action).await) })
-            .buffer_unordered(MOVES)
-            .collect()
-            .await;
+        let effects: Vec<_> = ready.into_iter().map(|action| hands.apply(action)).collect();
+        let results: Vec<_> = stream::iter(effects).buffer_unordered(MOVES).collect().await;
         for (action, result) in results {
             settle(hands, action, result, refusals, &mut obstacles, &mut done);
         }
@@ -86,11 +82,11 @@ pub async fn execute(hands: &Hands<'_>, actions: &[Action], refusals: &mut Refus
 }
 
 impl Hands<'_> {
-    async fn apply(&self, action: &Action) -> Result<(), EffectError> {
+    async fn apply<'b>(&self, action: &'b Action) -> (&'b Action, Result<(), EffectError>) {
         if self.stop.is_cancelled() || !self.fence.holds() {
-            return Err(EffectError::Fenced);
+            return (action, Err(EffectError::Fenced));
         }
-        self.cluster.apply(self.identity, self.fence, self.policy, action).await
+        (action, self.cluster.apply(self.identity, self.fence, self.policy, action).await)
     }
 }
 

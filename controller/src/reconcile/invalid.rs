@@ -1,4 +1,4 @@
-//! What the status of a policy says that cannot be understood.
+//! What the status of a policy says that cannot be understood, or that is refused as a whole.
 //!
 //! Guarantees: only the conditions and the observed generation change: what is in flight stays as it is recorded, so
 //! that a corrected policy goes on from there. Pure.
@@ -6,47 +6,43 @@
 use jiff::Timestamp;
 use lockkeeper_core::{conditions::Condition, status::Status};
 
-/// The reason on both conditions.
-const REASON: &str = "InvalidSpec";
+/// The spec cannot be understood.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// A stage matches more pods than the installation allows.
+pub const TOO_MANY_PODS: &str = "TooManyPods";
 /// Longest message that a condition may have, in bytes (Kubernetes' own limit is 32,768).
 const LONGEST: usize = 16_384;
 
-/// `status` as it stands once `messages` are known to be wrong with `generation`.
+/// `status` as it stands once `generation` is refused for `reason`; `messages` say what is wrong.
 #[must_use]
-pub fn status(status: &Status, messages: &[String], generation: i64, now: Timestamp) -> Status {
+pub fn status(status: &Status, reason: &str, messages: &[String], generation: i64, now: Timestamp) -> Status {
     let mut status = status.clone();
     status.observed_generation = generation;
     let message = bounded(messages);
     for (kind, value) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "True")] {
-        set(&mut status.conditions, kind, value, &message, generation, now);
+        let condition = Condition {
+            kind: kind.into(),
+            status: value.into(),
+            reason: reason.into(),
+            message: message.clone(),
+            last_transition_time: now,
+            observed_generation: generation,
+        };
+        set(&mut status.conditions, condition);
     }
     status
 }
 
-fn set(
-    conditions: &mut Vec<Condition>,
-    kind: &str,
-    value: &str,
-    message: &str,
-    generation: i64,
-    now: Timestamp,
-) {
-    let before = conditions.iter().position(|condition| condition.kind == kind);
-    let since = before
-        .and_then(|index| conditions.get(index))
-        .filter(|condition| condition.status == value)
-        .map_or(now, |condition| condition.last_transition_time);
-    let condition = Condition {
-        kind: kind.into(),
-        status: value.into(),
-        reason: REASON.into(),
-        message: message.into(),
-        last_transition_time: since,
-        observed_generation: generation,
-    };
-    match before.and_then(|index| conditions.get_mut(index)) {
-        Some(slot) => *slot = condition,
-        None => conditions.push(condition),
+/// The transition time moves only with the status.
+fn set(conditions: &mut Vec<Condition>, mut new: Condition) {
+    match conditions.iter_mut().find(|condition| condition.kind == new.kind) {
+        Some(old) => {
+            if old.status == new.status {
+                new.last_transition_time = old.last_transition_time;
+            }
+            *old = new;
+        }
+        None => conditions.push(new),
     }
 }
 
@@ -79,20 +75,25 @@ mod tests {
         let flying = StageStatus { name: "dev".into(), phase: Phase::Soaking, ..StageStatus::default() };
         let before = Status { stages: vec![flying], attempts: 7, ..Status::default() };
         let messages = ["spec.interval: 0s is too short".to_owned(), "spec.stages: none".to_owned()];
-        let first = status(&before, &messages, 3, at(10));
+        let first = status(&before, INVALID_SPEC, &messages, 3, at(10));
         let stalled = first.conditions.iter().find(|c| c.kind == "Stalled").unwrap();
         assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "InvalidSpec"));
         assert_eq!(stalled.message, "spec.interval: 0s is too short; spec.stages: none");
         assert_eq!(first.conditions.iter().find(|c| c.kind == "Ready").unwrap().status, "False");
         assert_eq!((&first.stages, first.attempts), (&before.stages, 7));
-        assert_eq!(status(&first, &messages, 3, at(20)), first, "the same again changes nothing");
+        assert_eq!(
+            status(&first, INVALID_SPEC, &messages, 3, at(20)),
+            first,
+            "the same again changes nothing"
+        );
     }
 
     #[test]
     fn its_message_is_bounded() {
         let messages: Vec<String> =
             (0..1000).map(|n| format!("spec.stages[{n}]: {}", "x".repeat(100))).collect();
-        let conditions = status(&Status::default(), &messages, 1, Timestamp::UNIX_EPOCH).conditions;
+        let conditions =
+            status(&Status::default(), INVALID_SPEC, &messages, 1, Timestamp::UNIX_EPOCH).conditions;
         assert!(conditions[0].message.len() < 17_000 && conditions[0].message.ends_with(" more"));
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     change::Change,
     execute::{Done, Hands, execute},
-    invalid,
+    invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
     lookups::{Lookups, Rankings, Source},
     memory::{Memories, Memory, Resumed},
     observe::{Eyes, ObserveError, interval},
@@ -48,6 +48,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// The right to write.
     pub fence: Fence,
+    /// A stage that matches more pods is refused.
+    pub pod_limit: usize,
 }
 
 /// Makes passes.
@@ -142,24 +144,27 @@ impl Reconciler {
             return Ok((Outcome::Failed, "behind"));
         }
         match &stored.policy {
-            Err(messages) => self.refuse(&stored, messages, &mut memory).await.map(|next| (next, "invalid")),
-            Ok(policy) => self.proceed(&stored, policy, &mut memory).await.map(|next| (next, "ok")),
+            Err(messages) => {
+                self.lookups.forget(&stored.key);
+                self.refuse(&stored, INVALID_SPEC, messages, &mut memory).await
+            }
+            Ok(policy) => self.proceed(&stored, policy, &mut memory).await,
         }
     }
 
-    /// The policy cannot be understood: say so, and touch nothing.
+    /// The policy is refused as a whole: say so, and touch nothing.
     async fn refuse(
         &self,
         stored: &StoredPolicy,
+        reason: &'static str,
         messages: &[String],
         memory: &mut Memory,
-    ) -> Result<Outcome, PassError> {
-        self.lookups.forget(&stored.key);
+    ) -> Result<(Outcome, &'static str), PassError> {
         let now = self.world.clock.now();
-        let status = invalid::status(&memory.latest, messages, stored.generation, now);
+        let status = invalid::status(&memory.latest, reason, messages, stored.generation, now);
         self.metrics.stages(&stored.key, &status);
         self.pen().report(stored, memory, status).await?;
-        Ok(Outcome::Done { next: None })
+        Ok((Outcome::Done { next: None }, "refused"))
     }
 
     async fn proceed(
@@ -167,10 +172,14 @@ impl Reconciler {
         stored: &StoredPolicy,
         policy: &Arc<Policy>,
         memory: &mut Memory,
-    ) -> Result<Outcome, PassError> {
+    ) -> Result<(Outcome, &'static str), PassError> {
         self.ask_for_rights(&stored.identity, memory).await;
         let eyes = Eyes { cluster: &*self.world.cluster, lookups: &self.lookups, rankings: &self.rankings };
         let observed = eyes.observe(stored, policy, memory).await?;
+        let excess = too_many_pods(policy, &observed, self.world.pod_limit);
+        if !excess.is_empty() {
+            return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
+        }
         let now = self.world.clock.now();
         let Decision { status, actions, questions, events, next_deadline } =
             (self.decide)(policy, &observed, now);
@@ -181,10 +190,10 @@ impl Reconciler {
         self.publish(stored, &events).await;
         if done.retry > 0 {
             self.metrics.pass_error("Effect");
-            return Ok(Outcome::Failed);
+            return Ok((Outcome::Failed, "failed"));
         }
         let wait = self.wait(next_deadline, reported, done, memory);
-        Ok(Outcome::Done { next: wait })
+        Ok((Outcome::Done { next: wait }, "ok"))
     }
 
     /// When to look again: at the first of all deadlines, and soon if this pass changed anything.
@@ -275,4 +284,19 @@ fn group_of(right: &MissingRight) -> Option<&'static str> {
         "cronjobs" | "jobs" => Some("batch"),
         _ => None,
     }
+}
+
+/// The stages that match more pods than the installation allows.
+fn too_many_pods(policy: &Policy, observed: &Observed, limit: usize) -> Vec<String> {
+    let stages = policy.stages.iter().zip(&observed.stages).enumerate();
+    let over = stages.filter(|(_, (_, seen))| seen.pods.len() > limit);
+    over.map(|(index, (stage, seen))| {
+        format!(
+            "spec.stages[{index}].targets: stage {} matches {} pods, and this installation allows {limit}; narrow its \
+             selectors, or raise the controller's --pod-limit",
+            stage.name,
+            seen.pods.len()
+        )
+    })
+    .collect()
 }

@@ -35,7 +35,7 @@ impl Lookups {
 
     /// What is known of what `policy` asked through `source`. Answers that were got through another source, before
     /// the policy was changed, are not its own any more.
-    #[must_use] 
+    #[must_use]
     pub fn answers(&self, policy: &PolicyKey, source: &Source, image: &Repository) -> Answers {
         let state = self.lock();
         let mut answers = Answers::default();

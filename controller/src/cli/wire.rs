@@ -1,0 +1,172 @@
+//! The composition root: the only place that names concrete adapters and puts them behind the ports.
+
+use super::{ClusterArgs, Failure};
+use crate::{
+    hosts::HostPolicy,
+    kubernetes::{Kubernetes, Settings, WorkloadKind, client},
+    ports::{Clock, Credentials, FenceCheck, Wakes},
+    registry::{self, OciRegistry},
+};
+use jiff::Timestamp;
+use kube::Client;
+use lockkeeper_core::image::Repository;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What the installation says of hosts and kinds; the same for `run` and `plan`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Installation {
+    /// A host[:port] that may be dialled whatever its address is, and over plain HTTP where a policy asks for it.
+    /// Repeatable.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
+    /// Refuse registries with private addresses unless they are listed by --allow-host.
+    #[arg(long)]
+    deny_private_hosts: bool,
+    /// A further kind with a pod template, as group/version/Kind/plural, with :/json/pointer of its pod spec if that is
+    /// not /spec/template/spec. Repeatable.
+    #[arg(long, value_name = "KIND", value_parser = workload_kind)]
+    workload_kinds: Vec<WorkloadKind>,
+    /// The controller's own namespace: an Intervention there may concern all policies.
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = lockkeeper_api::names::NAMESPACE)]
+    namespace: String,
+}
+
+/// A connection to one cluster.
+pub struct Connection {
+    /// Speaks to its API server.
+    pub client: Client,
+    /// The API server's address, if it is one.
+    address: Option<IpAddr>,
+}
+
+impl Connection {
+    /// Finds the cluster and makes a client. Nothing is sent yet.
+    pub async fn open(args: &ClusterArgs) -> Result<Self, Failure> {
+        let config = client::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+        let host = config.cluster_url.host().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        Ok(Self { client: Client::try_from(config)?, address })
+    }
+
+    /// The kubernetes adapter over this connection.
+    pub fn kubernetes(&self, installation: &Installation, wakes: Arc<dyn Wakes>) -> Kubernetes {
+        let settings = Settings {
+            namespace: installation.namespace.clone(),
+            instance: std::env::var("HOSTNAME").unwrap_or_else(|_| "lockkeeper".to_owned()),
+            more_kinds: installation.workload_kinds.clone(),
+            deadline: client::DEADLINE,
+        };
+        Kubernetes::new(self.client.clone(), settings, wakes, Arc::new(SystemClock))
+    }
+
+    /// The registry adapter. It never dials the API server of this cluster.
+    pub fn registry(&self, installation: &Installation) -> Result<OciRegistry, Failure> {
+        let hosts = HostPolicy::new(&installation.allow_host, installation.deny_private_hosts)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let hosts = hosts.and_never(self.address);
+        Ok(OciRegistry::new(Arc::new(hosts), registry::Options::default())?)
+    }
+}
+
+/// `argoproj.io/v1alpha1/Rollout/rollouts` or `…:/spec/template/spec`.
+fn workload_kind(text: &str) -> Result<WorkloadKind, String> {
+    let (kind, pod_spec) = text.split_once(':').unwrap_or((text, "/spec/template/spec"));
+    let parts: Vec<&str> = kind.split('/').collect();
+    let [group, version, kind, plural] = parts.as_slice() else {
+        return Err(
+            "write group/version/Kind/plural, such as argoproj.io/v1alpha1/Rollout/rollouts".to_owned()
+        );
+    };
+    if [version, kind, plural].iter().any(|part| part.is_empty()) || !pod_spec.starts_with('/') {
+        return Err(
+            "version, Kind and plural may not be empty, and the JSON pointer begins with a slash".to_owned()
+        );
+    }
+    let owned = |text: &&str| (*text).to_owned();
+    Ok(WorkloadKind {
+        group: owned(group),
+        version: owned(version),
+        kind: owned(kind),
+        plural: owned(plural),
+        pod_spec: pod_spec.to_owned(),
+    })
+}
+
+/// The machine's clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Credentials as `kubernetes.io/dockerconfigjson` Secrets hold them.
+pub struct DockerConfigs;
+
+impl Credentials for DockerConfigs {
+    fn basic(
+        &self,
+        dockerconfigjson: &[u8],
+        repository: &Repository,
+    ) -> Result<Option<(String, String)>, String> {
+        let all =
+            registry::credentials::Credentials::parse(dockerconfigjson).map_err(|error| error.to_string())?;
+        all.for_repository(repository).map_err(|error| error.to_string())
+    }
+}
+
+/// The fence of a single replica: it holds until this process begins to end.
+#[derive(Debug)]
+pub struct Sole(AtomicBool);
+
+impl Sole {
+    /// It holds.
+    pub fn new() -> Self {
+        Self(AtomicBool::new(true))
+    }
+
+    /// It holds no more; no effect begins after this.
+    pub fn drop_for_good(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl FenceCheck for Sole {
+    fn holds(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_kinds_are_read_with_and_without_a_pointer() {
+        let rollout = workload_kind("argoproj.io/v1alpha1/Rollout/rollouts").unwrap();
+        assert_eq!(
+            (rollout.name().as_str(), rollout.pod_spec.as_str()),
+            ("Rollout.argoproj.io", "/spec/template/spec")
+        );
+        let job = workload_kind("x.dev/v1/Nightly/nightlies:/spec/job/template/spec").unwrap();
+        assert_eq!(job.pod_spec, "/spec/job/template/spec");
+        for wrong in ["Rollout", "argoproj.io/v1alpha1/Rollout", "a/b/c/", "a/b/c/d:spec"] {
+            assert!(workload_kind(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn i9_the_fence_falls_once_and_for_good() {
+        let fence = Sole::new();
+        assert!(fence.holds());
+        fence.drop_for_good();
+        assert!(!fence.holds());
+    }
+}
