@@ -1,6 +1,11 @@
-//! The standard conditions and every reason they, the stages and the events may carry.
+//! The standard conditions, and every word that they, the stages and the events may carry.
 //!
-//! The reference in `docs/` is checked against this file: a reason that is not in a table here does not exist.
+//! Guarantees: a reason that is not in a table here does not exist. Tests compare the tables with the words in the
+//! sources of the core and the controller, both ways, and write `docs/reference/conditions.md` and `events.md`.
+
+mod words;
+
+pub use words::*;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -18,7 +18,6 @@ use tokio::time::timeout;
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
-const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 
 /// How the API server is reached: by this kubeconfig file, else by the usual ones (`KUBECONFIG`, `~/.kube/config`),
 /// else from inside the cluster. `context` chooses one of the kubeconfig's.
@@ -55,7 +54,7 @@ impl Identity {
         format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
     }
 
-    /// The groups that the API server gives it.
+    /// The groups that the API server gives it, for reviews of its rights.
     #[must_use]
     pub fn groups(&self) -> [String; 3] {
         [
@@ -116,14 +115,12 @@ impl Caller {
 /// A request, or why its parts make none (a name with a slash in it).
 pub type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
 
+/// Only the user: the API server itself adds the groups of a ServiceAccount, and to name them here would need the
+/// right to impersonate groups.
 fn impersonate(
     request: &mut Request<Vec<u8>>,
     identity: &Identity,
 ) -> Result<(), http::header::InvalidHeaderValue> {
-    let headers = request.headers_mut();
-    headers.insert(IMPERSONATE_USER, HeaderValue::try_from(identity.user())?);
-    for group in identity.groups() {
-        headers.append(IMPERSONATE_GROUP, HeaderValue::try_from(group)?);
-    }
+    request.headers_mut().insert(IMPERSONATE_USER, HeaderValue::try_from(identity.user())?);
     Ok(())
 }

@@ -10,7 +10,9 @@ use super::{
     failure::Call,
     pins, pods, quarantines, templates,
     watch::{
-        collection::{Arrives, Collection, Pins, Pods, Quarantines, Workloads},
+        built_in::{Pods, Workloads},
+        collection::{Arrives, Collection},
+        ours::{Pins, Quarantines},
         own,
         shelf::Place,
     },
@@ -196,7 +198,7 @@ impl Kubernetes {
 
     pub(super) fn absorb_kept<C: Collection>(&self, collection: &C, place: &Place, kept: C::Kept) {
         let woken = collection.absorb(&mut self.shared.write(), place, kept);
-        self.shared.wake(woken);
+        self.shared.wake(&woken);
     }
 }
 
@@ -226,9 +228,9 @@ pub(super) fn body(object: &impl Serialize) -> Result<Vec<u8>, kube::core::reque
     serde_json::to_vec(object).map_err(kube::core::request::Error::SerializeBody)
 }
 
-pub(super) fn json_patch(path: &str, name: &str, patch: Value) -> Built {
-    let patch: json_patch::Patch =
-        serde_json::from_value(patch).map_err(kube::core::request::Error::SerializeBody)?;
+pub(super) fn json_patch(url: &str, name: &str, operations: Value) -> Built {
+    let operations: json_patch::Patch =
+        serde_json::from_value(operations).map_err(kube::core::request::Error::SerializeBody)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    Urls::new(path).patch(name, &params, &Patch::Json::<()>(patch))
+    Urls::new(url).patch(name, &params, &Patch::Json::<()>(operations))
 }

@@ -38,8 +38,10 @@ use std::{
 };
 use tokio::task::JoinSet;
 use watch::{
-    collection::{self, Collection},
+    admission, built_in,
+    collection::Collection,
     follow::{Follower, Shared},
+    ours,
     own::ParsedPolicies,
     world::World,
 };
@@ -87,21 +89,21 @@ impl Kubernetes {
     /// Follow everything. Ends only if a watch's task died, and says why: the process must not go on half blind (P4).
     pub async fn follow(&self) -> String {
         let mut tasks = JoinSet::new();
-        self.start(&mut tasks, collection::Namespaces);
-        self.start(&mut tasks, collection::Nodes);
-        self.start(&mut tasks, collection::ReplicaSets);
+        self.start(&mut tasks, built_in::Namespaces);
+        self.start(&mut tasks, built_in::Nodes);
+        self.start(&mut tasks, built_in::ReplicaSets);
         let kinds = self.shared.read().kinds.clone();
         for kind in kinds {
-            self.start(&mut tasks, collection::Workloads(kind));
+            self.start(&mut tasks, built_in::Workloads(kind));
         }
-        self.start(&mut tasks, collection::Budgets);
-        self.start(&mut tasks, collection::Policies(Arc::clone(&self.parsed)));
-        self.start(&mut tasks, collection::Pins);
-        self.start(&mut tasks, collection::Quarantines);
-        self.start(&mut tasks, collection::Interventions);
-        self.start(&mut tasks, collection::AdmissionPolicies);
-        self.start(&mut tasks, collection::AdmissionBindings);
-        self.start(&mut tasks, collection::Pods);
+        self.start(&mut tasks, built_in::Budgets);
+        self.start(&mut tasks, ours::Policies(Arc::clone(&self.parsed)));
+        self.start(&mut tasks, ours::Pins);
+        self.start(&mut tasks, ours::Quarantines);
+        self.start(&mut tasks, ours::Interventions);
+        self.start(&mut tasks, admission::AdmissionPolicies);
+        self.start(&mut tasks, admission::AdmissionBindings);
+        self.start(&mut tasks, built_in::Pods);
         match tasks.join_next().await {
             Some(Err(error)) => format!("a watch ended: {error}"),
             Some(Ok(never)) => match never {},

@@ -4,7 +4,7 @@
 //! (namespace, name and uid) does not exist; a failed read says nothing and starts the wait anew (I8). `Retain` marks
 //! it, once; `Release` removes that object at that version, or nothing.
 //! With the controller's own rights: pins are its own kind, and a pin that named the identity to act as could be
-//! forged into acting as somebody else (docs/adr/orphaned-pins.md).
+//! forged into acting as somebody else (see `docs/adr/0020-orphaned-pins.md`).
 
 use super::{
     Kubernetes,
@@ -12,7 +12,7 @@ use super::{
     failure::Call,
     pods::test,
     watch::{
-        collection::Pins,
+        ours::Pins,
         own::{self, PinEntry},
     },
 };
@@ -29,7 +29,7 @@ use std::{
 };
 
 /// Pause between two looks.
-pub const PAUSE: Duration = Duration::from_secs(60);
+pub const PAUSE: Duration = Duration::from_mins(1);
 /// Between the two reads.
 const APART: SignedDuration = SignedDuration::from_mins(5);
 
@@ -50,15 +50,12 @@ impl Orphans {
     /// on now.
     fn read(&self, policy: &Named, there: Option<bool>, now: Timestamp) -> bool {
         let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match there {
-            Some(false) => {
-                let first = *gone.entry(policy.clone()).or_insert(now);
-                now.duration_since(first) >= APART
-            }
-            Some(true) | None => {
-                gone.remove(policy);
-                false
-            }
+        if there == Some(false) {
+            let first = *gone.entry(policy.clone()).or_insert(now);
+            now.duration_since(first) >= APART
+        } else {
+            gone.remove(policy);
+            false
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     effects::{body, post},
     failure::{Call, bounded},
     watch::{
-        collection::Policies,
+        ours::Policies,
         own,
         shelf::{Place, version},
     },

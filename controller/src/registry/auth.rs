@@ -212,7 +212,7 @@ impl Auth {
             Some(_) => auth_failed(
                 what,
                 format!(
-                    "{host} refused the credential of spec.registry.secret; check that it is current and may read \
+                    "{host} refused the credential of spec.registry.secretRef; check that it is current and may read \
                      this repository, and that the repository exists"
                 ),
             ),
@@ -220,7 +220,7 @@ impl Auth {
                 what,
                 format!(
                     "{host} wants a credential; name a Secret of type kubernetes.io/dockerconfigjson in \
-                     spec.registry.secret, and check that the repository exists"
+                     spec.registry.secretRef, and check that the repository exists"
                 ),
             ),
         }

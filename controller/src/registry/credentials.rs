@@ -14,8 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use lockkeeper_core::image::{Repository, shown};
 use serde_json::Value;
 
-/// The key of the Secret that holds the file.
-pub const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
+use crate::ports;
 
 /// `docker login` pads, many scripts do not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// User and password per registry.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Credentials {
+pub struct DockerConfig {
     entries: Vec<Entry>,
 }
 
@@ -39,7 +38,23 @@ struct Entry {
     pair: Result<(String, String), CredentialsError>,
 }
 
-impl fmt::Debug for Credentials {
+/// The port over [`DockerConfig`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SecretCredentials;
+
+impl ports::Credentials for SecretCredentials {
+    fn basic(
+        &self,
+        dockerconfigjson: &[u8],
+        repository: &Repository,
+    ) -> Result<Option<(String, String)>, String> {
+        DockerConfig::parse(dockerconfigjson)
+            .and_then(|config| config.for_repository(repository))
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Debug for DockerConfig {
     /// The registries only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -48,12 +63,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why a Secret's content cannot be used. Names keys only.
+/// Why a Secret's content cannot be used. Names entries only; the caller names Secret and key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// Not JSON, or not this shape.
     #[error(
-        "the Secret's key .dockerconfigjson {why}; make it with kubectl create secret docker-registry, or copy the \
+        "the file {why}; make it with kubectl create secret docker-registry, or copy the \
          file that docker login writes"
     )]
     File {
@@ -61,7 +76,7 @@ pub enum CredentialsError {
         why: &'static str,
     },
     /// One registry's entry.
-    #[error("the Secret's key .dockerconfigjson: auths[{registry}] {why}; {fix}")]
+    #[error("auths[{registry}] {why}; {fix}")]
     Entry {
         /// The key under `auths`, as shown to people.
         registry: String,
@@ -72,7 +87,7 @@ pub enum CredentialsError {
     },
 }
 
-impl Credentials {
+impl DockerConfig {
     /// Read the file's bytes.
     ///
     /// # Errors
@@ -195,13 +210,14 @@ fn user_and_password(key: &str, value: &Value) -> Result<(String, String), Crede
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Credentials as _;
 
     fn encoded(text: &str) -> String {
         base64::engine::general_purpose::STANDARD.encode(text)
     }
 
     fn found(json: &Value, repository: &str) -> Option<(String, String)> {
-        let credentials = Credentials::parse(json.to_string().as_bytes()).unwrap();
+        let credentials = DockerConfig::parse(json.to_string().as_bytes()).unwrap();
         credentials.for_repository(&repository.parse().unwrap()).unwrap()
     }
 
@@ -275,12 +291,13 @@ mod tests {
             (entry(serde_json::json!({"identitytoken": canary})), "not supported"),
             (entry(serde_json::json!({"email": canary})), "neither auth nor"),
         ] {
-            let error = Credentials::parse(file.as_bytes())
-                .and_then(|found| found.for_repository(&"reg.example/app".parse().unwrap()))
-                .unwrap_err();
-            let text = format!("{error} {error:?}");
+            let repository = "reg.example/app".parse().unwrap();
+            let error =
+                DockerConfig::parse(file.as_bytes()).and_then(|found| found.for_repository(&repository));
+            let text = format!("{error:?}");
+            assert!(!text.contains("c4n4ry") && !text.contains(&encoded(canary)), "{text}");
+            let text = SecretCredentials.basic(file.as_bytes(), &repository).unwrap_err();
             assert!(text.contains(part), "{text}");
-            assert!(error.to_string().contains(".dockerconfigjson"), "{text}");
             assert!(!text.contains("c4n4ry") && !text.contains(&encoded(canary)), "{text}");
         }
     }
@@ -290,7 +307,7 @@ mod tests {
         let json = serde_json::json!({"auths": {
             "a.b": {"identitytoken": "x"}, "c.d:443": {"username": "u", "password": "p"}}});
         assert_eq!(found(&json, "c.d/app"), Some(pair("u", "p")));
-        let credentials = Credentials::parse(json.to_string().as_bytes()).unwrap();
+        let credentials = DockerConfig::parse(json.to_string().as_bytes()).unwrap();
         assert!(credentials.for_repository(&"a.b/app".parse().unwrap()).is_err());
     }
 
@@ -298,7 +315,7 @@ mod tests {
     fn debug_shows_registries_only() {
         let json =
             serde_json::json!({"auths": {"a.b": {"username": "c4n4ry-user", "password": "c4n4ry-password"}}});
-        let text = format!("{:?}", Credentials::parse(json.to_string().as_bytes()).unwrap());
+        let text = format!("{:?}", DockerConfig::parse(json.to_string().as_bytes()).unwrap());
         assert!(text.contains("a.b") && !text.contains("c4n4ry"), "{text}");
     }
 }

@@ -4,7 +4,8 @@
 //! silent one (half-open, K2) is noticed 5 s after the API server should have ended it; a lost position (410) lists
 //! again (K3); trouble of one collection touches no other (K10). Every list asks for the newest state, never for any
 //! that a lagging API server may have (K5).
-//! Not kube's `watcher`: that one does not say when an interrupted watch is back, and freshness gates promotions.
+//! Not kube's `watcher`: that one does not say when an interrupted watch is back, and freshness gates promotions
+//! (`docs/adr/0021-own-watch-loop.md`).
 
 use super::{
     collection::{Arrives, Collection, Wake},
@@ -66,8 +67,8 @@ impl Shared {
     }
 
     /// Wake these, with no lock held.
-    pub fn wake(&self, policies: Wake) {
-        for policy in &policies {
+    pub fn wake(&self, policies: &Wake) {
+        for policy in policies {
             self.wakes.wake(policy);
         }
     }
@@ -100,8 +101,8 @@ pub struct Follower<C> {
 #[serde(bound = "T: serde::de::DeserializeOwned")]
 struct Page<T> {
     metadata: PageMeta,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    /// An empty list of `PartialObjectMetadata` is `null`.
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,8 +138,8 @@ impl<C: Collection> Follower<C> {
                     sleep(LONGEST_PAUSE).await;
                 }
                 Err(reason) => {
-                    self.stale(&reason);
                     failures += 1;
+                    self.stale(&reason, failures);
                     sleep(pause(failures)).await;
                 }
             }
@@ -162,7 +163,7 @@ impl<C: Collection> Follower<C> {
         }
         if self.collection.may_be_absent() {
             let woken = self.retain(u64::MAX, &BTreeSet::new());
-            self.shared.wake(woken);
+            self.shared.wake(&woken);
             return Ok(Next::Absent);
         }
         Err(format!(
@@ -176,14 +177,15 @@ impl<C: Collection> Follower<C> {
         let mut params = ListParams::default().limit(PAGE_SIZE);
         loop {
             let urls = Urls::new(path);
-            let request = match self.collection.metadata_only() {
-                true => urls.list_metadata(&params),
-                false => urls.list(&params),
+            let request = if self.collection.metadata_only() {
+                urls.list_metadata(&params)
+            } else {
+                urls.list(&params)
             };
             let page: Page<C::Wire> = self.page(request.map_err(kube::Error::BuildRequest)?).await?;
             self.alive = self.shared.clock.now();
             let trimmed: Vec<_> =
-                page.items.into_iter().filter_map(|item| self.collection.trim(item)).collect();
+                page.items.into_iter().flatten().filter_map(|item| self.collection.trim(item)).collect();
             let mut woken = Wake::new();
             let mut world = self.shared.write();
             for (place, kept) in trimmed {
@@ -191,10 +193,10 @@ impl<C: Collection> Follower<C> {
                 woken.append(&mut self.collection.show(&mut world, &place, kept));
             }
             drop(world);
-            self.shared.wake(woken);
+            self.shared.wake(&woken);
             if page.metadata.more.is_empty() {
                 let woken = self.retain(version(&page.metadata.resource_version), &present);
-                self.shared.wake(woken);
+                self.shared.wake(&woken);
                 return Ok(page.metadata.resource_version);
             }
             params.continue_token = Some(page.metadata.more);
@@ -223,9 +225,10 @@ impl<C: Collection> Follower<C> {
         let paths = self.collection.paths();
         let urls = Urls::new(&paths[self.path]);
         let params = WatchParams::default().timeout(WATCH);
-        let request = match self.collection.metadata_only() {
-            true => urls.watch_metadata(&params, from),
-            false => urls.watch(&params, from),
+        let request = if self.collection.metadata_only() {
+            urls.watch_metadata(&params, from)
+        } else {
+            urls.watch(&params, from)
         };
         let request = request.map_err(|error| error.to_string())?;
         let begun = Instant::now();
@@ -245,7 +248,7 @@ impl<C: Collection> Follower<C> {
             self.alive = self.shared.clock.now();
             match event.map_err(|error| chain(&error))? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => self.shown(object, &mut position),
-                WatchEvent::Deleted(object) => self.gone(object, &mut position),
+                WatchEvent::Deleted(object) => self.gone(&object, &mut position),
                 WatchEvent::Bookmark(bookmark) => {
                     position = bookmark.metadata.resource_version;
                     self.collection.shelf(&mut self.shared.write()).bookmark(version(&position));
@@ -264,14 +267,14 @@ impl<C: Collection> Follower<C> {
         C::position(&object, position);
         let Some((place, kept)) = self.collection.trim(object) else { return };
         let woken = self.collection.show(&mut self.shared.write(), &place, kept);
-        self.shared.wake(woken);
+        self.shared.wake(&woken);
     }
 
-    fn gone(&self, object: C::Wire, position: &mut String) {
-        C::position(&object, position);
-        let Some(place) = C::place(&object) else { return };
+    fn gone(&self, object: &C::Wire, position: &mut String) {
+        C::position(object, position);
+        let Some(place) = C::place(object) else { return };
         let woken = self.collection.remove(&mut self.shared.write(), &place);
-        self.shared.wake(woken);
+        self.shared.wake(&woken);
     }
 
     fn fresh(&mut self) {
@@ -280,18 +283,20 @@ impl<C: Collection> Follower<C> {
         if let Some(since) = was {
             tracing::info!(watch = %self.collection.watch(), %since, "watch is fresh");
             let all = self.shared.read().all_policies();
-            self.shared.wake(all);
+            self.shared.wake(&all);
         }
     }
 
-    fn stale(&self, reason: &str) {
-        let first = self.shared.write().stale(self.collection.watch(), self.alive);
-        if first {
-            tracing::warn!(watch = %self.collection.watch(), reason, "watch is interrupted");
-            let all = self.shared.read().all_policies();
-            self.shared.wake(all);
+    fn stale(&self, reason: &str, failures: u32) {
+        let watch = self.collection.watch();
+        if failures == 1 {
+            tracing::warn!(%watch, reason, "watch is interrupted");
         } else {
-            tracing::debug!(watch = %self.collection.watch(), reason, "watch is still interrupted");
+            tracing::debug!(%watch, reason, failures, "watch is still interrupted");
+        }
+        if self.shared.write().stale(watch, self.alive) {
+            let all = self.shared.read().all_policies();
+            self.shared.wake(&all);
         }
     }
 }

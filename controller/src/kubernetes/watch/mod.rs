@@ -2,8 +2,11 @@
 //!
 //! Guarantees: see [`follow`]; what is kept, and whom a change wakes, is said per kind in [`collection`].
 
+pub mod admission;
+pub mod built_in;
 pub mod collection;
 pub mod follow;
+pub mod ours;
 pub mod own;
 pub mod pod;
 pub mod shelf;

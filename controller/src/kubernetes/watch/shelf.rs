@@ -37,6 +37,15 @@ pub fn version(text: &str) -> u64 {
     text.parse().unwrap_or_default()
 }
 
+/// What became of an object that was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown<T> {
+    /// It is kept now; what was there before.
+    Kept(Option<T>),
+    /// A newer one is here, or was.
+    Older,
+}
+
 /// The objects of one collection.
 #[derive(Debug)]
 pub struct Shelf<T> {
@@ -85,26 +94,26 @@ impl<T> Shelf<T> {
         self.kept.is_empty()
     }
 
-    /// What the watch shows. Returns the one before, if this one was taken.
-    pub fn show(&mut self, place: &Place, value: T) -> Option<Option<T>> {
+    /// What the watch shows.
+    pub fn show(&mut self, place: &Place, value: T) -> Shown<T> {
         self.shown = self.shown.max(place.version);
         self.put(place, value)
     }
 
     /// What an answer to our own write says: taken only if the watch has not shown anything as new yet, because it
     /// may already have shown that the object is gone.
-    pub fn absorb(&mut self, place: &Place, value: T) -> Option<Option<T>> {
-        if place.version <= self.shown { None } else { self.put(place, value) }
+    pub fn absorb(&mut self, place: &Place, value: T) -> Shown<T> {
+        if place.version <= self.shown { Shown::Older } else { self.put(place, value) }
     }
 
-    fn put(&mut self, place: &Place, value: T) -> Option<Option<T>> {
+    fn put(&mut self, place: &Place, value: T) -> Shown<T> {
         let named = self.kept.entry(place.namespace.clone()).or_default();
         match named.get_mut(&place.name) {
-            Some((version, _)) if *version > place.version => None,
-            Some(old) => Some(Some(std::mem::replace(old, (place.version, value)).1)),
+            Some((version, _)) if *version > place.version => Shown::Older,
+            Some(old) => Shown::Kept(Some(std::mem::replace(old, (place.version, value)).1)),
             None => {
                 named.insert(place.name.clone(), (place.version, value));
-                Some(None)
+                Shown::Kept(None)
             }
         }
     }
@@ -155,11 +164,11 @@ mod tests {
     #[test]
     fn k5_an_older_version_never_replaces_a_newer_one() {
         let mut shelf = Shelf::default();
-        assert_eq!(shelf.show(&at("a", 5), "five"), Some(None));
-        assert_eq!(shelf.absorb(&at("a", 9), "nine"), Some(Some("five")));
-        assert_eq!(shelf.show(&at("a", 7), "seven"), None, "the watch lags behind our write");
+        assert_eq!(shelf.show(&at("a", 5), "five"), Shown::Kept(None));
+        assert_eq!(shelf.absorb(&at("a", 9), "nine"), Shown::Kept(Some("five")));
+        assert_eq!(shelf.show(&at("a", 7), "seven"), Shown::Older, "the watch lags behind our write");
         assert_eq!(shelf.get("ns", "a"), Some(&"nine"));
-        assert_eq!(shelf.show(&at("a", 9), "nine again"), Some(Some("nine")));
+        assert_eq!(shelf.show(&at("a", 9), "nine again"), Shown::Kept(Some("nine")));
     }
 
     #[test]
@@ -167,7 +176,7 @@ mod tests {
         let mut shelf = Shelf::default();
         shelf.show(&at("a", 5), ());
         shelf.remove(&at("a", 10));
-        assert_eq!(shelf.absorb(&at("a", 9), ()), None);
+        assert_eq!(shelf.absorb(&at("a", 9), ()), Shown::Older);
         assert!(shelf.is_empty());
     }
 
@@ -196,8 +205,8 @@ mod tests {
     fn versions_that_are_no_numbers_are_believed_when_shown() {
         let mut shelf = Shelf::default();
         shelf.show(&at("a", version("abc")), 1);
-        assert_eq!(shelf.show(&at("a", version("abd")), 2), Some(Some(1)));
-        assert_eq!(shelf.absorb(&at("a", version("abe")), 3), None);
+        assert_eq!(shelf.show(&at("a", version("abd")), 2), Shown::Kept(Some(1)));
+        assert_eq!(shelf.absorb(&at("a", version("abe")), 3), Shown::Older);
         assert_eq!(shelf.remove(&at("a", 0)), Some(2));
     }
 }

@@ -197,10 +197,10 @@ fn template_containers(pod_spec: &Value) -> Vec<ContainerSeen> {
 }
 
 /// Who last set each container's image, other managers than this one, from `metadata.managedFields`.
-fn image_managers(pod_spec: &str, managed: &[Value]) -> BTreeMap<String, String> {
+fn image_managers(pod_spec: &str, entries: &[Value]) -> BTreeMap<String, String> {
     let path: String = pod_spec.split('/').skip(1).fold(String::new(), |path, part| path + "/f:" + part);
     let mut newest: BTreeMap<String, (Option<Timestamp>, String)> = BTreeMap::new();
-    for entry in managed {
+    for entry in entries {
         let Some(fields) = entry.pointer(&format!("/fieldsV1{path}")) else { continue };
         let manager = entry.get("manager").and_then(Value::as_str).unwrap_or_default();
         let time = entry.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());

@@ -242,8 +242,8 @@ impl World {
     /// A workload by kind and name.
     #[must_use]
     pub fn workload(&self, namespace: &str, kind: &str, name: &str) -> Option<&WorkloadEntry> {
-        let kinds = self.kinds.iter().filter(|known| known.kind == kind);
-        kinds.filter_map(|kind| self.workloads.get(&kind.name())?.get(namespace, name)).next()
+        let mut kinds = self.kinds.iter().filter(|known| known.kind == kind);
+        kinds.find_map(|kind| self.workloads.get(&kind.name())?.get(namespace, name))
     }
 
     /// The usable namespaces of a target, sorted.
@@ -287,10 +287,8 @@ impl World {
         }
         let bound = |policy: &str| self.admission_bindings.in_namespace("").any(|(_, bound)| bound == policy);
         let mut policies = self.admission_policies.in_namespace("").filter(|(_, pins)| **pins);
-        Some(match policies.any(|(name, _)| bound(name)) {
-            true => BirthPinning::Installed,
-            false => BirthPinning::Missing,
-        })
+        let installed = policies.any(|(name, _)| bound(name));
+        Some(if installed { BirthPinning::Installed } else { BirthPinning::Missing })
     }
 
     /// A policy came, went or got another spec: index it anew. Returns all that share a namespace with it.

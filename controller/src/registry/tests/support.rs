@@ -259,6 +259,14 @@ pub(super) fn respond(status: u16, headers: &[(&str, &str)], body: impl Into<Bod
     response.body(body.into()).unwrap()
 }
 
+/// An answer that says it is longer than it is, and breaks off.
+pub(super) fn broken(headers: &[(&str, &str)], body: String) -> Response {
+    // A stream: of a whole body the server knows the length.
+    let body = Body::from_stream(futures::stream::once(async move { Ok::<_, io::Error>(Bytes::from(body)) }));
+    let headers: Vec<_> = headers.iter().copied().chain([("content-length", "9999")]).collect();
+    respond(200, &headers, body)
+}
+
 pub(super) fn json_body(body: &Value) -> Response {
     respond(200, &[("content-type", "application/json")], body.to_string())
 }
