@@ -6,7 +6,7 @@
 
 use super::{
     ClusterArgs, Failure,
-    wire::{Connection, DockerConfigs, Installation, Sole, SystemClock},
+    wire::{Connection, Installation, Sole, SystemClock},
 };
 use crate::{
     http::{self, Served},
@@ -18,6 +18,7 @@ use crate::{
         queue::{Pace, Queue},
         vital::Signs,
     },
+    registry::credentials::SecretCredentials,
     telemetry::{self, LogFormat, Metrics},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -85,7 +86,7 @@ impl Controller {
         let kubernetes = Arc::new(connection.kubernetes(&args.installation, Arc::new(queue.clone())));
         let lookups = Lookups::new(Parts {
             registry: Arc::new(connection.registry(&args.installation)?),
-            access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(DockerConfigs)),
+            access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
             wakes: Arc::new(queue.clone()),
             clock: Arc::clone(&clock) as _,
             metrics: Arc::clone(&metrics),

@@ -4,12 +4,11 @@ use super::{ClusterArgs, Failure};
 use crate::{
     hosts::HostPolicy,
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
-    ports::{Clock, Credentials, FenceCheck, Wakes},
+    ports::{Clock, FenceCheck, Wakes},
     registry::{self, OciRegistry},
 };
 use jiff::Timestamp;
 use kube::Client;
-use lockkeeper_core::image::Repository;
 use std::{
     net::IpAddr,
     sync::{
@@ -104,21 +103,6 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
-    }
-}
-
-/// Credentials as `kubernetes.io/dockerconfigjson` Secrets hold them.
-pub struct DockerConfigs;
-
-impl Credentials for DockerConfigs {
-    fn basic(
-        &self,
-        dockerconfigjson: &[u8],
-        repository: &Repository,
-    ) -> Result<Option<(String, String)>, String> {
-        let all =
-            registry::credentials::Credentials::parse(dockerconfigjson).map_err(|error| error.to_string())?;
-        all.for_repository(repository).map_err(|error| error.to_string())
     }
 }
 
