@@ -9,8 +9,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use anyhow::{Context as _, Result};
 
 const SCRIPT: &str = r#"
-cat > /dev/null
 trap '' HUP INT TERM
+cat > /dev/null
 if [ -n "$2" ]; then sh -c "$2" sh "$1"; fi
 for try in 1 2 3 4 5 6 7 8 9 10; do
   if [ -e "$1/keep" ]; then

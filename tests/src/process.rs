@@ -71,6 +71,10 @@ impl Process {
         let out = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
+        // Everything is on loopback, whatever proxy this machine uses.
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(proxy);
+        }
         command.envs(env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         // A group of its own: Ctrl-C in the terminal ends the test process, and that ends the child.

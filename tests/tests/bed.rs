@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Bed, Image, PATIENCE, eventually, run};
+use e2e::{Bed, Image, PATIENCE, Settings, eventually, run};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -62,6 +62,29 @@ fn who_wrote_what_is_in_the_audit_log() {
         ensure!(events[0].user.username == "alice" && !events[0].succeeded());
         ensure!(events[1].user.username == "admin" && events[1].succeeded());
         ensure!(events[1].request_object.as_ref().is_some_and(|body| body["data"]["key"] == "value"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_part_is_killed_and_comes_back() {
+    run("a_part_is_killed_and_comes_back", async |_| {
+        // One of its own: the others go on.
+        let bed = Bed::start(Settings { controllers: false, scheduler: false }).await?;
+        let maps: Api<ConfigMap> = Api::namespaced(bed.admin().await?, "default");
+        let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "kept"}}))?;
+        maps.create(&PostParams::default(), &map).await?;
+        bed.api_server_part().kill().await?;
+        bed.registry_part().stop().await?;
+        ensure!(bed.registry().ping().await.is_err());
+        bed.api_server_part().start().await?;
+        bed.registry_part().start().await?;
+        bed.wait_ready().await?;
+        Api::<ConfigMap>::namespaced(bed.admin().await?, "default").get("kept").await?;
+        let folder = bed.folder().to_owned();
+        bed.stop().await?;
+        ensure!(processes_that_name(&folder.display().to_string())? == 0);
+        ensure!(!folder.exists());
         Ok(())
     });
 }

@@ -189,8 +189,11 @@ fn scripts_decide_how_a_container_fails() {
         let script = Script { crash_at_start: true, oom_killed: true, ..Script::default() };
         rules.add(Rule::new(&new.platforms[0].1, script));
         let pods: Api<Pod> = Api::namespaced(test.admin.clone(), &namespace);
-        create(&pods, pod("unready", &app, &old.pinned())).await?;
-        // A reference to the platform's manifest: its digest is what the rule is for.
+        // Another index of the same contents, and a reference to the platform's manifest itself.
+        let again = Image { attestation: Some("built again".to_owned()), ..Image::release("fail 0.28.0") };
+        let again = test.bed.registry().push("fail/otel", "again", &again).await?;
+        ensure!(again.digest != old.digest);
+        create(&pods, pod("unready", &app, &again.pinned())).await?;
         create(&pods, pod("killed", &app, &format!("{}@{}", new.repository, new.platforms[0].1))).await?;
         let unready = until(&pods, "unready", "the application runs", |pod| {
             container(pod, "app").is_some_and(|app| app.ready)

@@ -106,7 +106,10 @@ impl Bed {
 
     async fn config_with(&self, token: &str) -> Result<Config> {
         let kubeconfig: Kubeconfig = serde_json::from_value(self.kubeconfig_with(token)?)?;
-        Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        // Everything is on loopback, whatever proxy this machine uses.
+        config.proxy_url = None;
+        Ok(config)
     }
 
     /// Writes a KUBECONFIG of one of [`USERS`].

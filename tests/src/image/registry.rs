@@ -29,7 +29,9 @@ impl Registry {
     #[must_use]
     pub fn new(host: &str) -> Self {
         crate::install_crypto_provider();
-        Self { host: host.to_owned(), http: reqwest::Client::new() }
+        let http = reqwest::Client::builder().no_proxy().build();
+        // It fails where no crypto provider is installed, and one is.
+        Self { host: host.to_owned(), http: http.unwrap_or_default() }
     }
 
     /// `127.0.0.1:port`, as image names begin.

@@ -19,6 +19,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::container::digest;
 use super::images::Images;
 use super::machine::{Machine, Pull};
 use super::script::Rules;
@@ -291,11 +292,28 @@ async fn look_up(
     // A rule that names a tag is for the contents that the tag has now.
     for image in rules.unresolved() {
         if let Ok(found) = images.look_up(&image).await {
-            rules.resolved(&image, super::container::digest(&found));
+            learn(&images, &rules, &found).await;
+            rules.resolved(&image, digest(&found));
         }
     }
     let result = images.look_up(&pull.image).await;
+    if let Ok(image_id) = &result {
+        learn(&images, &rules, image_id).await;
+        let repository = image_id.split('@').next().unwrap_or_default();
+        for digest in rules.seek(repository) {
+            learn(&images, &rules, &format!("{repository}@{digest}")).await;
+        }
+    }
     let _unheard = answers.send(Answer::Pulled { uid, pull, result });
+}
+
+/// Which platform manifests a digest stands for: rules are for contents.
+async fn learn(images: &Images, rules: &Rules, image_id: &str) {
+    if !rules.knows(digest(image_id))
+        && let Some(contents) = images.contents(image_id).await
+    {
+        rules.learn(digest(image_id), contents);
+    }
 }
 
 async fn write(api: &Api<Pod>, name: &str, uid: &str, status: Value, delete: bool) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -27,7 +28,7 @@ struct Name<'a> {
 
 impl Images {
     pub fn new() -> reqwest::Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         Ok(Self { http, at_once: Arc::new(Semaphore::new(64)) })
     }
 
@@ -56,6 +57,22 @@ impl Images {
         digest
             .map(|digest| format!("{host}/{path}@{digest}"))
             .ok_or_else(|| failed("no digest in the answer".to_owned()))
+    }
+}
+
+impl Images {
+    /// The digests that the contents of an `imageID` have: of the platform manifests where it is an index (attestations
+    /// left out), else its own. `None` where they cannot be read now.
+    pub async fn contents(&self, image_id: &str) -> Option<Vec<String>> {
+        let Name { host, path, reference } = take_apart(image_id)?;
+        let _turn = self.at_once.acquire().await.ok()?;
+        let url = format!("http://{host}/v2/{path}/manifests/{reference}");
+        let answer =
+            self.http.get(url).header(ACCEPT, ACCEPTED).send().await.ok()?.error_for_status().ok()?;
+        let document: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
+        let Some(entries) = document["manifests"].as_array() else { return Some(vec![reference.to_owned()]) };
+        let platforms = entries.iter().filter(|entry| entry["platform"]["os"] != "unknown");
+        Some(platforms.filter_map(|entry| entry["digest"].as_str().map(str::to_owned)).collect())
     }
 }
 

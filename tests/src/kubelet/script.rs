@@ -1,6 +1,6 @@
 //! What the contents of an image do when they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,8 +37,8 @@ pub struct Script {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// `sha256:…` (of an index or a platform manifest), or `host/path:tag`: then it is for the contents the tag has when it is
-    /// looked up first, not for the tag.
+    /// `sha256:…` of an index or a platform manifest, or `host/path:tag`: then what the tag is when it is looked up first.
+    /// It is for the contents: for every index that holds one of the same platform manifests.
     pub image: String,
     /// Only in these namespaces; empty: in all.
     #[serde(default)]
@@ -67,6 +67,18 @@ struct State {
     rules: Vec<Rule>,
     /// What the tags of rules were when they were looked up.
     tags: BTreeMap<String, String>,
+    /// The platform manifests of the digests that were seen.
+    contents: BTreeMap<String, Vec<String>>,
+    /// Digests of rules that were looked for, with the repository.
+    sought: BTreeSet<(String, String)>,
+}
+
+impl State {
+    /// True if both digests stand for the same contents.
+    fn same(&self, one: &str, other: &str) -> bool {
+        let of = |digest: &str| self.contents.get(digest).cloned().unwrap_or_else(|| vec![digest.to_owned()]);
+        one == other || of(one).iter().any(|digest| of(other).contains(digest))
+    }
 }
 
 impl Default for Rules {
@@ -107,7 +119,7 @@ impl Rules {
         let state = self.lock();
         let found = state.rules.iter().find(|rule| {
             let of = state.tags.get(&rule.image).unwrap_or(&rule.image);
-            of == digest
+            state.same(of, digest)
                 && (rule.namespaces.is_empty() || rule.namespaces.iter().any(|name| name == namespace))
         });
         found.map(|rule| rule.script.clone()).unwrap_or_default()
@@ -121,6 +133,23 @@ impl Rules {
             .filter(|image| !image.starts_with("sha256:") && !state.tags.contains_key(*image))
             .cloned()
             .collect()
+    }
+
+    pub(super) fn knows(&self, digest: &str) -> bool {
+        self.lock().contents.contains_key(digest)
+    }
+
+    pub(super) fn learn(&self, digest: &str, contents: Vec<String>) {
+        self.lock().contents.insert(digest.to_owned(), contents);
+    }
+
+    /// The digests of rules whose contents are not known, and were not sought in this repository yet.
+    pub(super) fn seek(&self, repository: &str) -> Vec<String> {
+        let mut state = self.lock();
+        let State { rules, contents, sought, .. } = &mut *state;
+        let digests = rules.iter().map(|rule| &rule.image).filter(|image| image.starts_with("sha256:"));
+        let unknown = digests.filter(|digest| !contents.contains_key(*digest));
+        unknown.filter(|digest| sought.insert(((*digest).clone(), repository.to_owned()))).cloned().collect()
     }
 
     pub(super) fn resolved(&self, image: &str, digest: &str) {

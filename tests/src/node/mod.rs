@@ -75,15 +75,15 @@ impl RealNode {
         let pause = program_image(&sidecar, "pause", Vec::new());
         let pause = bed.registry().push("node/pause", "1", &pause).await?;
         let logs = bed.logs().join("pods");
-        let path = |name: &str| folder.join(name).display().to_string();
-        let port = ports::free()?;
+        let below = |name: &str| folder.join(name).display().to_string();
+        let kubelet_port = ports::free()?;
         let fill = |text: &str| {
             text.replace("@DIR@", &folder.display().to_string())
                 .replace("@BIN@", &bin.display().to_string())
                 .replace("@LOGS@", &logs.display().to_string())
                 .replace("@PAUSE@", &pause.tagged("1"))
                 .replace("@ARCH@", able::architecture())
-                .replace("@PORT@", &port.to_string())
+                .replace("@PORT@", &kubelet_port.to_string())
         };
         std::fs::write(folder.join("containerd.toml"), fill(CONTAINERD))?;
         std::fs::write(folder.join("kubelet.yaml"), fill(KUBELET))?;
@@ -91,7 +91,7 @@ impl RealNode {
         std::fs::write(folder.join("cni/10-lo.conflist"), LOOPBACK)?;
         bed.write_kubeconfig_of("system:node:real", &folder.join("kubeconfig"))?;
 
-        let name = format!("real-{port}");
+        let name = format!("real-{kubelet_port}");
         let search = std::env::var("PATH").unwrap_or_default();
         // containerd finds its shim, and the shim finds runc, on PATH.
         let env = vec![("PATH".to_owned(), format!("{}:/usr/sbin:/sbin:{search}", bin.display()))];
@@ -103,15 +103,15 @@ impl RealNode {
             kubelet: part(
                 "kubelet",
                 vec![
-                    format!("--config={}", path("kubelet.yaml")),
-                    format!("--kubeconfig={}", path("kubeconfig")),
-                    format!("--root-dir={}", path("kubelet")),
-                    format!("--cert-dir={}", path("certificates")),
+                    format!("--config={}", below("kubelet.yaml")),
+                    format!("--kubeconfig={}", below("kubeconfig")),
+                    format!("--root-dir={}", below("kubelet")),
+                    format!("--cert-dir={}", below("certificates")),
                     format!("--hostname-override={name}"),
                     "--node-ip=127.0.0.1".to_owned(),
                 ],
             ),
-            containerd: part("containerd", vec![format!("--config={}", path("containerd.toml"))]),
+            containerd: part("containerd", vec![format!("--config={}", below("containerd.toml"))]),
             name,
             sidecar,
             janitor,
