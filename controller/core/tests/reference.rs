@@ -59,6 +59,7 @@ const OTHERS: &[&str] = &[
     "Template",
     // Names of other programs.
     "Flux",
+    "List",
 ];
 
 /// `"Word"`: a capital, then letters, at least four in all, with a small one among them.
@@ -135,6 +136,27 @@ fn no_table_has_a_word_twice() {
 fn the_pages_are_up_to_date() {
     page("docs/reference/conditions.md", &conditions_page());
     page("docs/reference/events.md", &events_page());
+}
+
+#[test]
+fn the_index_of_decisions_is_up_to_date() {
+    let mut text = String::from(
+        "# Decisions\n\nWhat was decided where the design left a choice, with its reasons. A newer one that replaces an \
+         older one says so. This list is made by `make docs`.\n\n",
+    );
+    let mut numbers = BTreeMap::new();
+    for path in sources::files("docs/adr", "md").iter().filter(|path| !path.ends_with("README.md")) {
+        let decision = fs::read_to_string(repository().join(path)).expect("a file that was listed");
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let number = name.split('-').next().unwrap_or_default();
+        let title = decision.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a title first");
+        let title = title.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(". ");
+        writeln!(text, "- [{number}]({name}) {title}").expect("a string grows");
+        if let Some(other) = numbers.insert(number.to_owned(), name.to_owned()) {
+            panic!("{name} and {other} have one number");
+        }
+    }
+    page("docs/adr/README.md", &text);
 }
 
 /// Compares a page with what it should be, or writes it.

@@ -232,6 +232,11 @@ pub const EVIDENCE: &[Word] = &[
 /// Reasons of conditions alone.
 pub const CONDITIONS: &[Word] = &[
     word(
+        "TooManyPods",
+        "a stage matches more pods than this installation allows; nothing is changed",
+        "narrow its selector, or raise `--pod-limit`",
+    ),
+    word(
         "InvalidSpec",
         "the policy cannot be understood; nothing is changed",
         "the message has every mistake, and what to write instead",
