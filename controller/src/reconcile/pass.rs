@@ -181,8 +181,9 @@ impl Reconciler {
             return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
         }
         let now = self.world.clock.now();
-        let Decision { status, actions, questions, events, next_deadline } =
+        let Decision { mut status, actions, questions, events, next_deadline } =
             (self.decide)(policy, &observed, now);
+        status.effective = lockkeeper_api::effective(policy);
         self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, interval(policy), questions);
         self.metrics.stages(&stored.key, &status);
         let reported = self.pen().report(stored, memory, status).await?;
