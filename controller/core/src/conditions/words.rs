@@ -51,7 +51,7 @@ pub const TABLES: &[Table] = &[
         words: REGISTRY,
     },
     Table { title: "ImagePins", seen: "`status.conditions[]` of an ImagePin", words: PINS },
-    Table { title: "Labels of metrics", seen: "the metrics", words: LABELS },
+    Table { title: "Labels of metrics", seen: "the [metrics](metrics.md)", words: LABELS },
     Table { title: "Why a tag was not taken", seen: "`lockkeeper plan`, beside the tag", words: TAGS },
 ];
 

@@ -1,0 +1,126 @@
+//! The pages of the reference that are made from the program: its metrics and its flags.
+//! `UPDATE=1 cargo test -p lockkeeper --test reference` writes them.
+
+use jiff::{SignedDuration, Timestamp};
+use lockkeeper::{
+    ports::{EffectError, PolicyKey, WatchState},
+    telemetry::Metrics,
+};
+use lockkeeper_core::{
+    decision::Action,
+    observed::{ClusterId, ObjectKey},
+    status::{StageStatus, Status},
+};
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+#[test]
+fn the_page_of_metrics_is_up_to_date() {
+    let text = driven();
+    let mut page = String::from(
+        "# Metrics\n\nMade from the program by `make docs`; not edited by hand.\n\n\
+         `/metrics` answers in OpenMetrics. What the values of `kind`, `outcome`, `category` and `phase` mean is in \
+         [conditions.md](conditions.md).\n\n| metric | type | labels | what it says |\n|---|---|---|---|\n",
+    );
+    let mut families = 0;
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) else {
+            continue;
+        };
+        let kind = lines.next().and_then(|l| l.rsplit_once(' ')).map_or("", |(_, kind)| kind);
+        // The first series that follows: its name has the type's ending, its labels are the family's.
+        let series = lines.find(|l| l.starts_with(name)).expect("a family that was driven has a series");
+        let labels = labels(series);
+        let ending = if kind == "counter" { "_total" } else { "" };
+        writeln!(page, "| `{name}{ending}` | {kind} | {labels} | {} |", help.trim_end_matches('.'))
+            .expect("it grows");
+        families += 1;
+    }
+    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/telemetry.rs"))
+        .expect("the source is there");
+    let registered = source.matches(".register(").count() - source.matches("metrics.register()").count();
+    assert_eq!(
+        families, registered,
+        "every metric that is registered has to be driven in this test:\n{text}"
+    );
+    up_to_date("docs/reference/metrics.md", &page);
+}
+
+/// Every family with at least one series.
+fn driven() -> String {
+    let metrics = Metrics::new();
+    let key = PolicyKey { namespace: "platform".into(), name: "otel".into() };
+    let stage = StageStatus { name: "prod".into(), ..StageStatus::default() };
+    metrics.stages(&key, &Status { stages: vec![stage], ..Status::default() });
+    metrics.pass("ok", 0.01);
+    metrics.pass_error("Observe");
+    let action = Action::DeletePin {
+        key: ObjectKey {
+            cluster: ClusterId::default(),
+            namespace: "prod".into(),
+            name: "p".into(),
+            uid: "u".into(),
+        },
+        resource_version: "1".into(),
+        stage: "prod".into(),
+    };
+    metrics.effect(&action, Ok(()));
+    metrics.status_write(Err(&EffectError::Fenced));
+    metrics.registry_request("tags", None);
+    metrics.scanned("ghcr.io/a/b", Timestamp::UNIX_EPOCH);
+    let watch = WatchState { kind: "Pod".into(), synced: true, stale_since: None };
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);
+    metrics.render(&[watch], now).expect("metrics are text")
+}
+
+/// The names of a series' labels.
+fn labels(series: &str) -> String {
+    let Some((_, rest)) = series.split_once('{') else { return String::new() };
+    let inside = rest.split_once('}').map_or(rest, |(inside, _)| inside);
+    let names = inside.split("\",").filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
+    names.filter(|name| *name != "le").map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_page_of_flags_is_up_to_date() {
+    let mut page = String::from(
+        "# Commands and flags\n\nMade from the program by `make docs`; not edited by hand. Installed as \
+         `kubectl-lockkeeper`, the same commands are `kubectl lockkeeper …`.\n",
+    );
+    let top = help(&[]);
+    writeln!(page, "\n```text\n{}\n```", top.trim_end()).expect("it grows");
+    let commands = top.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.is_empty());
+    let names: Vec<&str> =
+        commands.filter(|l| !l.starts_with("     ")).filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(names.contains(&"run"), "{top}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        writeln!(page, "\n## lockkeeper {name}\n\n```text\n{}\n```", help(&[name]).trim_end())
+            .expect("it grows");
+    }
+    up_to_date("docs/reference/flags.md", &page);
+}
+
+/// What `lockkeeper COMMAND --help` prints.
+fn help(command: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_lockkeeper"))
+        .args(command)
+        .arg("--help")
+        // Help shows the values of variables.
+        .env_clear()
+        .output()
+        .expect("the program runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("help is UTF-8");
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// Compares a page with what it should be, or writes it.
+fn up_to_date(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, text).expect("the documentation can be written");
+        return;
+    }
+    let now = fs::read_to_string(&file).unwrap_or_default();
+    assert!(now == text, "{path} is out of date; run: UPDATE=1 cargo test -p lockkeeper --test reference");
+}
