@@ -135,9 +135,13 @@ fn a_node_does_not_outlive_its_process() {
         let folder = eventually("the other process has a node with a pod", PATIENCE, async || {
             let text = std::fs::read_to_string(log.path())?;
             let line = text.lines().find_map(|line| line.strip_prefix("folder="));
-            Ok(line.with_context(|| text.clone())?.to_owned())
+            let ended = child.try_wait()?.is_some();
+            // Ended without a word: it has failed, and there is nothing to wait for.
+            let folder = line.or(ended.then_some("")).with_context(|| text.clone())?;
+            Ok(folder.to_owned())
         })
         .await?;
+        ensure!(!folder.is_empty(), "the other process failed: {}", std::fs::read_to_string(log.path())?);
         if folder == "none" {
             return Ok(());
         }
