@@ -192,6 +192,14 @@ impl Auth {
         match reply.status {
             StatusCode::OK => Ok((token(ask.what, &realm.url, &reply, started)?, kept)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(ask.what, &realm.url, kept)),
+            // Not the repository: a 404 here says nothing about it.
+            StatusCode::NOT_FOUND => {
+                let host = authority(&reply.url);
+                Err(bad_answer(
+                    ask.what,
+                    format!("the token service {host} answered 404; is its address right?"),
+                ))
+            }
             other => Err(status(ask.what, &reply.url, other, &reply.headers)),
         }
     }

@@ -187,7 +187,7 @@ async fn token_services_that_fail_keep_their_reason() {
         (403, "AuthFailed"),
         (429, "Throttled"),
         (503, "Unreachable"),
-        (404, "NotFound"),
+        (404, "BadAnswer"),
     ] {
         let fake = Fake::start(REGISTRY, move |asked| match asked.path() {
             "/token" => respond(status, &[("retry-after", "5")], ""),
