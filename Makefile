@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo simulate bench fmt lint docs
+.PHONY: all test fmt lint docs
 
 all: test
 
