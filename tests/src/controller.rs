@@ -1,6 +1,7 @@
 //! The controller as a process of its own, as it runs in a cluster: a ServiceAccount's kubeconfig, arguments, a log.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,6 +13,7 @@ use crate::process::Signal;
 /// A controller that was started on a bed. It dies with this process, or when it is dropped.
 pub struct Controller {
     part: Part,
+    ended: AtomicBool,
 }
 
 impl Controller {
@@ -32,7 +34,7 @@ impl Controller {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let part = Part::new(name, program()?, args, whole, bed.logs().join(format!("{name}.log")));
         part.start().await?;
-        Ok(Self { part })
+        Ok(Self { part, ended: AtomicBool::new(false) })
     }
 
     /// The process behind it: to stop, kill, freeze and start again.
@@ -44,6 +46,7 @@ impl Controller {
     /// SIGTERM; an error if it did not end by itself within five seconds, or not with status 0.
     pub async fn terminate(&self) -> Result<()> {
         let process = self.part.running().await?;
+        self.ended.store(true, Ordering::Relaxed);
         process.signal(Signal::TERM)?;
         let status = eventually("the controller ends after SIGTERM", crate::PATIENCE, async || {
             process.exit_status().context("it runs still")
@@ -60,12 +63,20 @@ impl Controller {
 
     /// SIGKILL.
     pub async fn kill(&self) -> Result<()> {
+        self.ended.store(true, Ordering::Relaxed);
         self.part.kill().await
     }
 
     /// Starts it again with the same arguments, after it was ended.
     pub async fn restart(&self) -> Result<()> {
-        self.part.start().await
+        self.part.start().await?;
+        self.ended.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// An error with the end of its log if it ended and nobody had asked for that.
+    pub async fn check(&self) -> Result<()> {
+        if self.ended.load(Ordering::Relaxed) { Ok(()) } else { self.part.check().await }
     }
 
     /// Everything it has written to its outputs since its first start.

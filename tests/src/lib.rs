@@ -8,8 +8,10 @@
 pub mod audit;
 pub mod bed;
 pub mod controller;
+pub mod demo;
 pub mod eventually;
 pub mod image;
+pub mod install;
 mod janitor;
 pub mod kubelet;
 pub mod node;
@@ -17,6 +19,7 @@ mod part;
 mod ports;
 pub mod process;
 pub mod programs;
+pub mod recorder;
 pub mod testing;
 
 pub use audit::AuditEvent;

@@ -9,7 +9,6 @@ pub mod bounds;
 mod crds;
 pub mod defaults;
 mod effective;
-mod file;
 pub mod imagepin;
 pub mod intervention;
 pub mod names;
@@ -21,7 +20,6 @@ mod status;
 
 pub use crds::{crds, definitions};
 pub use effective::effective;
-pub use file::policy_from_yaml;
 pub use imagepin::{ImagePin, ImagePinSpec};
 pub use intervention::{Intervention, InterventionSpec};
 pub use parse::{FieldError, parse};

@@ -1,0 +1,111 @@
+//! Lockkeeper on a bed, as its installation makes it: definitions, the admission policy, the controller's account.
+//!
+//! Guarantees: what is installed are the files that are shipped (and what `lockkeeper crd` prints), unchanged; it is
+//! usable when [`install`] returns.
+//! May not: make anything that an installation does not bring.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::{Scope, pinned_kind};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::controller::{Controller, program};
+use crate::eventually::{PATIENCE, eventually};
+use crate::ports;
+
+/// Namespace and name of the controller's ServiceAccount.
+pub const CONTROLLER: (&str, &str) = ("lockkeeper-system", "lockkeeper");
+/// The group of Lockkeeper's kinds.
+pub const GROUP: &str = "lockkeeper.dev";
+
+/// A file of the checkout.
+#[must_use]
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Installs Lockkeeper's kinds, its admission policy and the controller's account with its rights. Starts nothing.
+pub async fn install(bed: &Bed) -> Result<()> {
+    let admin = bed.admin().await?;
+    let output = tokio::process::Command::new(program()?).arg("crd").output().await?;
+    ensure!(output.status.success(), "`lockkeeper crd` failed: {}", String::from_utf8_lossy(&output.stderr));
+    apply(&admin, &String::from_utf8(output.stdout)?).await.context("what `lockkeeper crd` printed")?;
+    established(&admin).await?;
+    for file in ["deploy/controller-rbac.yaml", "charts/lockkeeper/templates/pin-at-birth.yaml"] {
+        apply_file(&admin, file, &[]).await?;
+    }
+    Ok(())
+}
+
+/// Starts the controller as its ServiceAccount. It may speak to the bed's registry, which is on loopback.
+pub async fn start_controller(bed: &Bed, name: &str) -> Result<Controller> {
+    let registry = bed.registry();
+    let http = format!("127.0.0.1:{}", ports::free()?);
+    let args = ["run", "--allow-host", registry.host(), "--http-addr", &http, "--log-format", "human"];
+    Controller::start(bed, name, CONTROLLER, &args, &[]).await
+}
+
+async fn established(admin: &Client) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(admin.clone());
+    eventually("the API server serves Lockkeeper's kinds", PATIENCE, async || {
+        let list = definitions.list(&ListParams::default()).await?;
+        let ours: Vec<_> = list.iter().filter(|definition| definition.spec.group == GROUP).collect();
+        ensure!(!ours.is_empty(), "no definition of {GROUP}");
+        for definition in ours {
+            let conditions = definition.status.iter().flat_map(|status| &status.conditions).flatten();
+            let mut established =
+                conditions.filter(|condition| condition.type_ == "Established" && condition.status == "True");
+            ensure!(established.next().is_some(), "{:?}: {:?}", definition.metadata.name, definition.status);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Applies a file of the checkout after replacing texts in it.
+pub async fn apply_file(client: &Client, path: &str, replace: &[(&str, &str)]) -> Result<()> {
+    let file = checkout(path);
+    let mut text =
+        std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    for (from, to) in replace {
+        text = text.replace(from, to);
+    }
+    apply(client, &text).await.with_context(|| format!("applying {path}"))
+}
+
+/// Applies every document of a YAML text, as `kubectl apply --server-side` does.
+pub async fn apply(client: &Client, yaml: &str) -> Result<()> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("no YAML")?;
+    for document in documents.into_iter().filter(|document| !document.is_null()) {
+        apply_object(client, document).await?;
+    }
+    Ok(())
+}
+
+/// Applies one object.
+pub async fn apply_object(client: &Client, object: Value) -> Result<DynamicObject> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let (Some(version), Some(kind), Some(name)) =
+        (text("/apiVersion"), text("/kind"), text("/metadata/name"))
+    else {
+        bail!("an object without apiVersion, kind or name: {object}");
+    };
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let (resource, capabilities) = pinned_kind(client, &GroupVersionKind::gvk(group, version, kind))
+        .await
+        .with_context(|| format!("the API server knows no {kind} of {group}/{version}"))?;
+    let api: Api<DynamicObject> = match (capabilities.scope, text("/metadata/namespace")) {
+        (Scope::Cluster, _) => Api::all_with(client.clone(), &resource),
+        (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, &resource),
+        (Scope::Namespaced, None) => bail!("{kind} {name} names no namespace"),
+    };
+    api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(&object))
+        .await
+        .with_context(|| format!("{kind} {name}"))
+}
