@@ -12,19 +12,24 @@ use serde_json::{Map, Value};
 const FORMATS: [&str; 4] = ["date-time", "double", "int32", "int64"];
 
 /// File name and YAML of every definition, in the order of their names.
+///
+/// # Panics
+/// Never: a tree of JSON always has a form in YAML, and a test makes it.
 #[must_use]
 pub fn crds() -> Vec<(String, String)> {
     definitions()
         .into_iter()
         .map(|(name, definition)| {
-            // Serialising a tree of JSON to text has no error of its own.
-            let yaml = serde_saphyr::to_string(&definition).unwrap_or_else(|error| format!("# {error}\n"));
+            let yaml = serde_saphyr::to_string(&definition).expect("a tree of JSON has a form in YAML");
             (format!("{name}.yaml"), yaml)
         })
         .collect()
 }
 
 /// The definitions themselves, by name.
+///
+/// # Panics
+/// Never: what the derives make is fixed when this is compiled, and a test makes it.
 #[must_use]
 pub fn definitions() -> Vec<(String, Value)> {
     let mut found: Vec<(String, Value)> = [
@@ -42,7 +47,7 @@ pub fn definitions() -> Vec<(String, Value)> {
 
 fn definition(crd: CustomResourceDefinition, defaults: &[(&str, &str)]) -> (String, Value) {
     let name = crd.metadata.name.clone().unwrap_or_default();
-    let mut value = serde_json::to_value(crd).unwrap_or_default();
+    let mut value = serde_json::to_value(crd).expect("a definition came from JSON and goes back to it");
     if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
         let about = schema.pointer("/properties/spec/description").cloned();
         if let (Some(schema), Some(about)) = (schema.as_object_mut(), about) {
@@ -81,7 +86,7 @@ fn describe(schema: &mut Map<String, Value>, path: &str, defaults: &[(&str, &str
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "");
     if let Some((_, default)) = defaults.iter().find(|(field, _)| *field == path) {
-        text.push_str(&format!(" Default: {default}."));
+        text = format!("{text} Default: {default}.");
     }
     if !text.is_empty() {
         schema.insert("description".to_owned(), text.trim().into());

@@ -9,6 +9,7 @@ pub mod bounds;
 mod crds;
 pub mod defaults;
 mod effective;
+mod file;
 pub mod imagepin;
 pub mod intervention;
 pub mod names;
@@ -20,6 +21,7 @@ mod status;
 
 pub use crds::{crds, definitions};
 pub use effective::effective;
+pub use file::policy_from_yaml;
 pub use imagepin::{ImagePin, ImagePinSpec};
 pub use intervention::{Intervention, InterventionSpec};
 pub use parse::{FieldError, parse};

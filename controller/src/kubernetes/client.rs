@@ -97,6 +97,11 @@ impl Caller {
     pub async fn read(&self, call: &Call<'_>, request: Built) -> Result<String, EffectError> {
         let object = || call.object();
         let refused = |message: String| EffectError::Refused { object: object(), message };
+        if !(is_segment(call.namespace) && is_segment(call.name)) {
+            let message =
+                "a namespace or a name in it is none: only letters, digits, ., -, _ and : may be in one";
+            return Err(refused(message.to_owned()));
+        }
         let mut request = request.map_err(|error| refused(error.to_string()))?;
         if let Some(identity) = call.identity {
             impersonate(&mut request, identity).map_err(|error| refused(error.to_string()))?;
@@ -114,6 +119,12 @@ impl Caller {
 
 /// A request, or why its parts make none (a name with a slash in it).
 pub type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
+
+/// Whether a text is one segment of a path: names come from people, and one with `../` in it would be another object.
+/// None at all is for requests that name no object.
+fn is_segment(text: &str) -> bool {
+    !text.starts_with('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:".contains(&b))
+}
 
 /// Only the user: the API server itself adds the groups of a ServiceAccount, and to name them here would need the
 /// right to impersonate groups.

@@ -20,6 +20,9 @@ mod templates;
 pub mod watch;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use crate::ports::{
     Clock, Cluster, ClusterView, EffectError, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy,
     Wakes, WatchState, Watches,

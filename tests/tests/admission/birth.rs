@@ -1,4 +1,4 @@
-//! Pins at birth: what the API server makes of a new pod in a namespace with ImagePins. No controller runs here.
+//! Pins at birth: what the API server makes of a new pod in a namespace with `ImagePin`s. No controller runs here.
 
 use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Test, eventually, run};
@@ -22,7 +22,7 @@ fn a_new_pod_gets_tag_and_digest_and_keeps_its_repository() {
         make(test, &namespace, "otel-dev", &pin).await?;
         pinned(test, &namespace).await?;
 
-        let mut sidecars = pod(json!({"app": "a"}), &["app.example.com/main:1"]);
+        let mut sidecars = pod(&json!({"app": "a"}), &["app.example.com/main:1"]);
         sidecars["spec"]["initContainers"] = json!([
             {"name": "otel", "image": format!("{OTEL}:latest"), "restartPolicy": "Always"},
             {"name": "setup", "image": "busybox:1"},
@@ -49,7 +49,7 @@ fn a_new_pod_gets_tag_and_digest_and_keeps_its_repository() {
                 "example.com/ghcr.io/example/otel:1".to_owned(),
             ),
         ] {
-            let born = create(test, &namespace, &pod(json!({"app": "a"}), &[&image])).await?;
+            let born = create(test, &namespace, &pod(&json!({"app": "a"}), &[&image])).await?;
             ensure!(
                 born["spec"]["containers"][0]["image"] == wanted,
                 "{image}: {:#}",
@@ -76,10 +76,10 @@ fn what_is_not_meant_is_left_alone() {
         pinned(test, &namespace).await?;
 
         let latest = format!("{OTEL}:latest");
-        let ours = pod(json!({"app": "a"}), &[&latest]);
-        let labelled = pod(json!({"app": "a", "lockkeeper.dev/ignore": "true"}), &[&latest]);
-        let other = pod(json!({"app": "b"}), &[&latest]);
-        let none = pod(json!({}), &[&latest]);
+        let ours = pod(&json!({"app": "a"}), &[&latest]);
+        let labelled = pod(&json!({"app": "a", "lockkeeper.dev/ignore": "true"}), &[&latest]);
+        let other = pod(&json!({"app": "b"}), &[&latest]);
+        let none = pod(&json!({}), &[&latest]);
         let mut mirror = ours.clone();
         mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
         mirror["spec"]["nodeName"] = json!("n");
@@ -116,7 +116,7 @@ fn an_adopted_stage_pins_only_its_mutable_tags() {
             (format!("{OTEL}:0.27.0"), format!("{OTEL}:0.27.0")),
             (format!("{OTEL}:latest@{OTHER}"), format!("{OTEL}:latest@{OTHER}")),
         ] {
-            let born = create(test, &namespace, &pod(json!({"app": "a"}), &[&image])).await?;
+            let born = create(test, &namespace, &pod(&json!({"app": "a"}), &[&image])).await?;
             ensure!(
                 born["spec"]["containers"][0]["image"] == wanted,
                 "{image}: {:#}",
@@ -137,7 +137,7 @@ fn two_pins_pin_a_container_each() {
             pin["containers"] = json!([container]);
             make(test, &namespace, name, &pin).await?;
         }
-        let both = pod(json!({"app": "a"}), &[OTEL, OTEL, OTEL]);
+        let both = pod(&json!({"app": "a"}), &[OTEL, OTEL, OTEL]);
         eventually("both pins are seen", PATIENCE, async || {
             let born = create(test, &namespace, &both).await?;
             let images: Vec<&Value> = (0..3).map(|n| &born["spec"]["containers"][n]["image"]).collect();
@@ -150,7 +150,7 @@ fn two_pins_pin_a_container_each() {
     });
 }
 
-fn pod(labels: Value, images: &[&str]) -> Value {
+fn pod(labels: &Value, images: &[&str]) -> Value {
     let containers: Vec<Value> = images
         .iter()
         .enumerate()
@@ -168,7 +168,7 @@ async fn make(test: &Test, namespace: &str, name: &str, spec: &Value) -> Result<
 /// Waits until the API server has seen policy, binding and this namespace's newest pin.
 async fn pinned(test: &Test, namespace: &str) -> Result<()> {
     eventually("new pods are pinned", PATIENCE, async || {
-        let born = create(test, namespace, &pod(json!({"app": "a"}), &[&format!("{OTEL}:latest")])).await?;
+        let born = create(test, namespace, &pod(&json!({"app": "a"}), &[&format!("{OTEL}:latest")])).await?;
         let image = born["spec"]["containers"][0]["image"].to_string();
         ensure!(image.contains(DIGEST), "{image}");
         Ok(())

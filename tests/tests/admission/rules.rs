@@ -262,7 +262,7 @@ fn without_indices(field: &str) -> String {
 fn set(whole: &mut Value, pointer: &str, value: Value) {
     let (before, last) = pointer.rsplit_once('/').expect("a JSON pointer");
     match whole.pointer_mut(before) {
-        Some(Value::Array(list)) => list[last.parse::<usize>().expect("an index")] = value,
+        Some(Value::Array(items)) => items[last.parse::<usize>().expect("an index")] = value,
         Some(parent) => parent[last] = value,
         None => set(whole, before, json!({ last: value })),
     }

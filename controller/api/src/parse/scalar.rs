@@ -51,7 +51,8 @@ pub(crate) fn duration_text(duration: SignedDuration) -> String {
             _ => seconds / length % 60,
         };
         if number != 0 {
-            text.push_str(&format!("{number}{unit}"));
+            text.push_str(&number.to_string());
+            text.push(unit);
         }
     }
     if text.is_empty() { "0s".into() } else { text }
@@ -89,7 +90,12 @@ impl Errors {
                 match u32::try_from(*n).ok().filter(|n| *n >= 1 && i64::from(*n) <= bounds::PODS) {
                     Some(n) => return Some(Amount::Count(n)),
                     None => {
-                        self.add(path, &n.to_string(), format_args!("is not from 1 to {}", bounds::PODS), FIX)
+                        self.add(
+                            path,
+                            &n.to_string(),
+                            format_args!("is not from 1 to {}", bounds::PODS),
+                            FIX,
+                        );
                     }
                 }
             }

@@ -35,7 +35,7 @@ fn set(whole: &mut Value, pointer: &str, value: Value) {
     }
     let parent = whole.pointer_mut(before).unwrap();
     match parent {
-        Value::Array(list) => list[last.parse::<usize>().unwrap()] = value,
+        Value::Array(items) => items[last.parse::<usize>().unwrap()] = value,
         _ => parent[last] = value,
     }
 }
@@ -359,7 +359,7 @@ fn a_hash_belongs_to_targets_waves_soak_and_health_only() {
         ("/spec/mode", json!("Enforce")),
         ("/metadata/generation", json!(9)),
     ] {
-        assert_eq!(hash(&[same.clone()]), plain, "{same:?}");
+        assert_eq!(hash(std::slice::from_ref(&same)), plain, "{same:?}");
     }
     for other in [
         ("/spec/stages/0/soak", json!("31m")),
@@ -368,7 +368,7 @@ fn a_hash_belongs_to_targets_waves_soak_and_health_only() {
         ("/spec/stages/0/targets/0/pods/namespaces", json!(["x"])),
         ("/spec/health", json!({"tick": "61s"})),
     ] {
-        assert_ne!(hash(&[other.clone()]), plain, "{other:?}");
+        assert_ne!(hash(std::slice::from_ref(&other)), plain, "{other:?}");
     }
 }
 

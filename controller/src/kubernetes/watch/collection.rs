@@ -72,9 +72,9 @@ pub trait Collection: Send + Sync + 'static {
         object.meta().map(|meta| Place::of(&meta))
     }
     /// The watch has come this far.
-    fn position(object: &Self::Wire, position: &mut String) {
+    fn position(object: &Self::Wire, position: &mut Option<String>) {
         if let Some(meta) = object.meta().filter(|meta| !meta.resource_version.is_empty()) {
-            *position = meta.resource_version;
+            *position = Some(meta.resource_version);
         }
     }
     /// The watch shows an object.

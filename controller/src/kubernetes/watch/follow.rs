@@ -78,8 +78,8 @@ type Events<T> = BoxStream<'static, Result<WatchEvent<T>, kube::Error>>;
 
 /// Where to go on.
 enum Next {
-    /// From this version.
-    From(String),
+    /// From where it is.
+    On,
     /// From a new list.
     List,
     /// The kind is not served here; look again later.
@@ -92,6 +92,8 @@ pub struct Follower<C> {
     client: Client,
     shared: Shared,
     alive: Timestamp,
+    /// The version up to which everything is known; none: list.
+    position: Option<String>,
     /// Which of the collection's addresses answered.
     path: usize,
 }
@@ -117,23 +119,22 @@ impl<C: Collection> Follower<C> {
     /// A follower that has seen nothing yet.
     pub fn new(collection: C, client: Client, shared: Shared) -> Self {
         let alive = shared.clock.now();
-        Self { collection, client, shared, alive, path: 0 }
+        Self { collection, client, shared, alive, position: None, path: 0 }
     }
 
     /// Follow, for ever.
     pub async fn run(mut self) -> Infallible {
-        let mut position: Option<String> = None;
         let mut failures = 0;
         loop {
-            let outcome = match &position {
+            let outcome = match self.position.clone() {
                 None => self.list().await,
-                Some(from) => self.watch(from).await,
+                Some(from) => self.watch(&from).await,
             };
             match outcome {
-                Ok(Next::From(version)) => (position, failures) = (Some(version), 0),
-                Ok(Next::List) => position = None,
+                Ok(Next::On) => failures = 0,
+                Ok(Next::List) => self.position = None,
                 Ok(Next::Absent) => {
-                    (position, failures) = (None, 0);
+                    (self.position, failures) = (None, 0);
                     self.fresh();
                     sleep(LONGEST_PAUSE).await;
                 }
@@ -156,8 +157,9 @@ impl<C: Collection> Follower<C> {
                 Err(kube::Error::Api(status)) if status.code == 410 => return Ok(Next::List),
                 Err(error) => return Err(chain(&error)),
                 Ok(version) => {
+                    self.position = Some(version);
                     self.fresh();
-                    return Ok(Next::From(version));
+                    return Ok(Next::On);
                 }
             }
         }
@@ -239,7 +241,6 @@ impl<C: Collection> Follower<C> {
             Ok(Ok(events)) => events,
         };
         self.fresh();
-        let mut position = from.to_owned();
         let silence = Duration::from_secs(WATCH.into()) + GRACE;
         loop {
             let event = timeout(silence, events.next()).await;
@@ -247,31 +248,32 @@ impl<C: Collection> Follower<C> {
             let Some(event) = event else { break };
             self.alive = self.shared.clock.now();
             match event.map_err(|error| chain(&error))? {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => self.shown(object, &mut position),
-                WatchEvent::Deleted(object) => self.gone(&object, &mut position),
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => self.shown(object),
+                WatchEvent::Deleted(object) => self.gone(&object),
                 WatchEvent::Bookmark(bookmark) => {
-                    position = bookmark.metadata.resource_version;
-                    self.collection.shelf(&mut self.shared.write()).bookmark(version(&position));
+                    let reached = bookmark.metadata.resource_version;
+                    self.collection.shelf(&mut self.shared.write()).bookmark(version(&reached));
+                    self.position = Some(reached);
                 }
                 WatchEvent::Error(status) if matches!(status.code, 410 | 404) => return Ok(Next::List),
                 WatchEvent::Error(status) => return Err(status.message),
             }
         }
-        if begun.elapsed() < AT_ONCE && position == from {
+        if begun.elapsed() < AT_ONCE && self.position.as_deref() == Some(from) {
             return Err("the API server ended the watch at once".to_owned());
         }
-        Ok(Next::From(position))
+        Ok(Next::On)
     }
 
-    fn shown(&self, object: C::Wire, position: &mut String) {
-        C::position(&object, position);
+    fn shown(&mut self, object: C::Wire) {
+        C::position(&object, &mut self.position);
         let Some((place, kept)) = self.collection.trim(object) else { return };
         let woken = self.collection.show(&mut self.shared.write(), &place, kept);
         self.shared.wake(&woken);
     }
 
-    fn gone(&self, object: &C::Wire, position: &mut String) {
-        C::position(object, position);
+    fn gone(&mut self, object: &C::Wire) {
+        C::position(object, &mut self.position);
         let Some(place) = C::place(object) else { return };
         let woken = self.collection.remove(&mut self.shared.write(), &place);
         self.shared.wake(&woken);
