@@ -1,5 +1,6 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test fmt lint docs
+.PHONY: all test demo fmt lint docs
+built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
 
@@ -8,6 +9,11 @@ test:
 	tests/bed/build
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
+
+# The incident on a real control plane, told as it happens. KEEP=1 leaves it running.
+demo:
+	cargo build --locked --workspace --bins
+	LOCKKEEPER_BIN=$(built)/lockkeeper $(built)/demo
 
 fmt:
 	cargo fmt --all
