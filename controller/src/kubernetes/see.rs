@@ -14,6 +14,7 @@ use super::{
 use crate::ports::{ClusterView, PolicyKey};
 use jiff::Timestamp;
 use lockkeeper_core::{
+    image::Repository,
     observed::{Claim, Claimed, Owner, PodSeen, StageSeen, WorkloadSeen},
     policy::{Mode, Policy, Stage, Target},
 };
@@ -28,7 +29,7 @@ pub fn view(world: &World, policy: &Policy) -> ClusterView {
         pins: world
             .pins
             .iter()
-            .filter(|(_, _, pin)| pin.policy() == key)
+            .filter(|(_, _, pin)| pin.is_of(&key))
             .map(|(_, _, pin)| pin.seen.clone())
             .collect(),
         quarantines: world
@@ -171,16 +172,18 @@ fn see_pod(world: &World, namespace: &str, entry: &PodEntry, target: usize) -> P
     }
 }
 
-/// What other policies that write claim in the namespaces of this one. One that only observes claims nothing: it
-/// would give nothing up.
+/// What other policies claim in the namespaces of this one: those that write (one that only observes would give
+/// nothing up) and that share a repository with it (no container can be both's otherwise).
 fn claims(world: &World, policy: &Policy, key: &PolicyKey) -> Vec<Claim> {
     let targets = policy.stages.iter().flat_map(|stage| &stage.targets);
     let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, namespaces_of(t))).collect();
-    let others: BTreeSet<PolicyKey> = mine
-        .iter()
-        .flat_map(|namespace| world.policies_in(namespace, |other| other.mode == Mode::Enforce))
-        .filter(|other| other != key)
-        .collect();
+    let repositories: BTreeSet<&Repository> = policy.repositories().collect();
+    let rival = |other: &Policy| {
+        other.mode == Mode::Enforce && other.repositories().any(|theirs| repositories.contains(theirs))
+    };
+    let mut others: BTreeSet<PolicyKey> =
+        mine.iter().flat_map(|namespace| world.policies_in(namespace, rival)).collect();
+    others.remove(key);
     others
         .iter()
         .filter_map(|other| world.policy(other))

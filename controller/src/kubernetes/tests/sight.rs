@@ -222,7 +222,7 @@ async fn interventions_concern_their_policy_their_namespace_or_all() {
 }
 
 #[tokio::test]
-async fn row_16_others_that_write_claim_what_they_reach() {
+async fn row_16_others_that_write_the_same_repository_claim_what_they_reach() {
     let scene = scene();
     let mut observes = policy("observes", &pods_target("prod"));
     observes["spec"]["mode"] = json!("Observe");

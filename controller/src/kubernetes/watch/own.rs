@@ -41,6 +41,13 @@ impl PinEntry {
         let owner = &self.seen.spec.policy;
         PolicyKey { namespace: owner.namespace.clone(), name: owner.name.clone() }
     }
+
+    /// Whether it names this policy.
+    #[must_use]
+    pub fn is_of(&self, key: &PolicyKey) -> bool {
+        let owner = &self.seen.spec.policy;
+        owner.name == key.name && owner.namespace == key.namespace
+    }
 }
 
 /// What is kept of an Intervention.
