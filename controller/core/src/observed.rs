@@ -424,7 +424,7 @@ pub enum Skip {
     Soak,
 }
 
-/// What another policy, or an earlier stage of the same one, would pin.
+/// What another policy would pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// `namespace/name` of the policy.

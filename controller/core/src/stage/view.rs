@@ -57,7 +57,7 @@ impl<'a> StageView<'a> {
             .iter()
             .filter_map(|pod| PodView::governed(policy, stage.targets.get(pod.target)?, pod, &mut mismatched))
             .collect();
-        let conflict = super::conflicts::find(policy, stage, seen, &all.claims);
+        let conflict = super::conflicts::find(policy, index, &all.stages, &all.claims);
         Some(Self { policy, index, stage, seen, all, facts, life, pods, mismatched, conflict, now })
     }
 
