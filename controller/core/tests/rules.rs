@@ -13,6 +13,9 @@ use std::{
 /// Lines of a file without its tests.
 const MOST_LINES: usize = 400;
 
+/// Lines of a function; about 60 is meant.
+const MOST_LINES_OF_A_FUNCTION: usize = 75;
+
 /// Files that may be longer, and why.
 const LONGER: &[(&str, &str)] = &[
     ("controller/core/src/observed.rs", "one type per thing that is seen, and their documentation; no logic"),
@@ -21,6 +24,10 @@ const LONGER: &[(&str, &str)] = &[
         "one type per thing that is remembered, and their documentation; no logic",
     ),
 ];
+
+/// What is not a test, and the tests' harness.
+const PROGRAM: &[&str] =
+    &["controller/src", "controller/core/src", "controller/api/src", "controller/sim/src", "tests/src"];
 
 /// The modules of the controller, and what of ours each may use. `*` is the composition root.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -124,9 +131,7 @@ fn files_are_short_and_say_what_they_are() {
     let mut wrong = Vec::new();
     let gone = LONGER.iter().filter(|(path, _)| !repository().join(path).exists());
     wrong.extend(gone.map(|(path, _)| format!("{path} does not exist; take it out of LONGER")));
-    let all =
-        ["controller/src", "controller/core/src", "controller/api/src", "controller/sim/src", "tests/src"];
-    for source in all.iter().flat_map(|folder| sources(folder)).filter(|s| !s.is_test()) {
+    for source in PROGRAM.iter().flat_map(|folder| sources(folder)).filter(|s| !s.is_test()) {
         let lines = source.code().count();
         let longer = LONGER.iter().any(|(path, _)| *path == source.path);
         if lines > MOST_LINES && !longer {
@@ -143,6 +148,22 @@ fn files_are_short_and_say_what_they_are() {
                 "{} does not begin with what it guarantees, assumes and may not do (`//!`)",
                 source.path
             ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn functions_are_short() {
+    let mut wrong = Vec::new();
+    for source in PROGRAM.iter().flat_map(|folder| sources(folder)).filter(|s| !s.is_test()) {
+        for (line, name, lines) in source.functions() {
+            if lines > MOST_LINES_OF_A_FUNCTION {
+                wrong.push(format!(
+                    "{}:{line}: fn {name} has {lines} lines; split it by meaning",
+                    source.path
+                ));
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -217,6 +238,14 @@ mod the_rules {
         .modules_used();
         let used: Vec<String> = used.into_iter().map(|(_, m)| m).collect();
         assert_eq!(used, ["lockkeeper_api", "lockkeeper_core"]);
+    }
+
+    #[test]
+    fn measure_functions() {
+        let text = "//! x\nfn short() {\n    1\n}\ntrait T {\n    fn of(\n        &self,\n    ) -> u8;\n}\nimpl X {\n    \
+                    pub(crate) async fn long(\n        self,\n    ) {\n        if x {\n        }\n    }\n}\n";
+        let source = source("a/src/b.rs", text);
+        assert_eq!(source.functions(), [(2, "short".to_owned(), 3), (11, "long".to_owned(), 6)]);
     }
 
     #[test]

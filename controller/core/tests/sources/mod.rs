@@ -116,6 +116,30 @@ impl Source {
         })
     }
 
+    /// Its functions with a body: first line, name, number of lines. Closing braces stand where rustfmt puts them.
+    pub fn functions(&self) -> Vec<(usize, String, usize)> {
+        let lines: Vec<(usize, &str)> = self.code().collect();
+        let mut found = Vec::new();
+        for (at, (number, line)) in lines.iter().enumerate() {
+            let code = line.trim_start();
+            let Some((before, after)) = code.split_once("fn ") else { continue };
+            let keywords = ["pub", "pub(crate)", "pub(super)", "const", "async", "extern", "unsafe"];
+            if !before.split_whitespace().all(|word| keywords.contains(&word)) {
+                continue;
+            }
+            let name: String = after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let close = format!("{}}}", &line[..line.len() - code.len()]);
+            let signature = lines[at..].iter().position(|(_, l)| l.ends_with(['{', ';', '}'])).unwrap_or(0);
+            if !lines[at + signature].1.ends_with('{') {
+                continue;
+            }
+            if let Some(length) = lines[at..].iter().position(|(_, l)| *l == close) {
+                found.push((*number, name, length + 1));
+            }
+        }
+        found
+    }
+
     /// Modules of its own crate, and crates of ours, that its code names: `(line, name)` in order.
     pub fn modules_used(&self) -> Vec<(usize, String)> {
         let mut found = Vec::new();
