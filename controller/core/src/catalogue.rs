@@ -6,7 +6,7 @@
 use crate::{
     decision::{Decision, Event, EventType, Question},
     facts::Facts,
-    gates::label,
+    gates::{label, label_and_digest},
     image::{Release, Tag},
     observed::Answer,
     select::Order,
@@ -54,11 +54,8 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
         adopt_version(facts, decision, &release);
         let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
         if new {
-            let message = format!(
-                "{} ({}) is the newest release that selection admits",
-                label(&release),
-                release.digest.short()
-            );
+            let message =
+                format!("{} is the newest release that selection admits", label_and_digest(&release));
             tell(decision, EventType::Normal, "CandidateFound", message);
         }
         let same_text = decision.status.candidate.as_ref() == Some(&release);

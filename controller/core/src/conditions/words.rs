@@ -362,6 +362,11 @@ pub const EVENTS: &[Word] = &[
     word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
     word("Suspect", "the evidence is against one pod or one node only", "look at that pod"),
     word("Degraded", "a release is bad here; the message is the evidence", ""),
+    word(
+        "Quarantined",
+        "contents are held back from every stage of the namespace",
+        "deleting the Quarantine releases them",
+    ),
     word("PutBack", "a release is put back without a quarantine", "see the message"),
     word("RolledBack", "a release was taken back from a stage", ""),
     word("Blocked", "a stage needs a person", "see the message"),

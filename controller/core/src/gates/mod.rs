@@ -246,3 +246,10 @@ pub fn label(release: &Release) -> String {
         (None, None) => release.digest.short().to_owned(),
     }
 }
+
+/// `0.28.0 (1a4fbb18ce73)`, or the digest alone where nothing else is known.
+#[must_use]
+pub fn label_and_digest(release: &Release) -> String {
+    let (label, digest) = (label(release), release.digest.short());
+    if label == digest { label } else { format!("{label} ({digest})") }
+}

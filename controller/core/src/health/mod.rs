@@ -35,6 +35,11 @@ pub use evidence::{Counts, CrashRow, Evidence, MAX_EVIDENCE_BYTES};
 pub use promotion::{Promotion, alpha_of_budget, promotion_martingale, stage_evidence};
 pub use verdict::{Alarm, Doubt, HoldReason, MIN_CRASHES, Verdict};
 
+/// `6.3 pod-hours`, or `1.2 pod-minutes` of less than six minutes.
+pub(crate) fn pod_time(hours: f64) -> String {
+    if hours >= 0.1 { format!("{hours:.1} pod-hours") } else { format!("{:.1} pod-minutes", hours * 60.0) }
+}
+
 /// A name of at most `max` bytes that still tells long names apart: what is cut off is replaced by its hash.
 fn bounded(name: &str, max: usize) -> String {
     if name.len() <= max {

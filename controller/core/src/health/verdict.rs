@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::arms::{Arm, Arms};
 use super::evidence::{Counts, Evidence};
+use super::pod_time;
 use super::promotion::{Promotion, stage_evidence};
 
 /// No alarm on fewer crashes of the candidate than this, however strong.
@@ -123,9 +124,10 @@ impl fmt::Display for Alarm {
         let Self { evidence: _, promotion, limit, crashes, candidate_pod_hours } = self;
         write!(
             f,
-            "{} crash{} in {candidate_pod_hours:.1} pod-hours of the candidate, {} in the pods beside it; evidence {}, limit {limit:.1}",
+            "{} crash{} in {} of the candidate, {} in the pods beside it; evidence {}, limit {limit:.1}",
             crashes.candidate,
             if crashes.candidate == 1 { "" } else { "es" },
+            pod_time(*candidate_pod_hours),
             crashes.baseline,
             if *promotion < 1e6 { format!("{promotion:.1}") } else { format!("{promotion:.0e}") },
         )

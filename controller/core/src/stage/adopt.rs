@@ -6,7 +6,7 @@
 use super::{StageView, Turn, Wait, idle::heard_id};
 use crate::{
     decision::{EventType, Question},
-    gates::label,
+    gates::{label, label_and_digest},
     image::{Release, Tag},
     observed::{Answer, InterventionKind},
     select::is_full_version,
@@ -48,12 +48,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) -> Option<Wait> {
 
 fn adopt(view: &StageView<'_>, turn: &mut Turn, release: Release, source: Source) {
     let verb = if source == Source::Adopted { "found running" } else { "restored from its pins" };
-    let message = format!(
-        "{} ({}) was {verb} in {} and is kept",
-        label(&release),
-        release.digest.short(),
-        view.stage.name
-    );
+    let message = format!("{} was {verb} in {} and is kept", label_and_digest(&release), view.stage.name);
     turn.tell(EventType::Normal, "Adopted", &view.stage.name, message);
     turn.status.mixed.clear();
     turn.status.current = Some(release.digest.clone());

@@ -124,7 +124,15 @@ fn give_wave(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, members
         return Some(Wait::new("Applying", format!("{name}: {members} of {wanted} pods have it; {why}")));
     }
     let unready = view.live().filter(|p| p.moved_by(&flight.attempt)).filter(|p| !up(p, flight)).count();
-    (unready > 0).then(|| Wait::new("Applying", format!("{name}: {unready} pods are not Ready with it yet")))
+    (unready > 0).then(|| Wait::new("Applying", format!("{name}: {}", not_ready(unready))))
+}
+
+fn not_ready(pods: usize) -> String {
+    if pods == 1 {
+        "1 pod is not Ready with it yet".to_owned()
+    } else {
+        format!("{pods} pods are not Ready with it yet")
+    }
 }
 
 fn up(pod: &PodView<'_>, flight: &Flight) -> bool {
@@ -183,7 +191,10 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
         let all = view.live().count();
         return Some(Wait::new(
             "Applying",
-            format!("{name}: {have} of {all} pods run it; {unready} are not Ready with it yet"),
+            format!(
+                "{name}: {have} of {all} pods run it{}",
+                if unready > 0 { format!("; {}", not_ready(unready)) } else { String::new() }
+            ),
         ));
     }
     None

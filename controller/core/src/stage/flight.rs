@@ -4,7 +4,7 @@ use super::{Entry, StageView, Turn, Wait, current_of};
 use crate::{
     decision::EventType,
     gates::label,
-    health::{Promotion, stage_evidence},
+    health::{Promotion, pod_time, stage_evidence},
     image::Release,
     policy::{Amount, Movement, Target, Wave},
     status::{Flight, HealthMemory, Phase, Source, Step, VERIFIED, Verified, WavePlan},
@@ -160,8 +160,9 @@ fn rules_out(flight: &Flight) -> String {
     let (hours, crashes) = (evidence.candidate_pod_hours(), flight.health.crashes[0]);
     match evidence.rules_out_per_pod_hour() {
         Some(rate) => format!(
-            "{} in {hours:.1} pod-hours: fewer than {rate:.2} per pod-hour, 95 %",
-            if crashes == 0 { "no restart".to_owned() } else { format!("{crashes} restarts") }
+            "{} in {}: fewer than {rate:.2} per pod-hour, 95 %",
+            if crashes == 0 { "no restart".to_owned() } else { format!("{crashes} restarts") },
+            pod_time(hours)
         ),
         None => "nothing to compare with; no pod was in a crash loop".to_owned(),
     }

@@ -123,8 +123,11 @@ fn begin(
     let again = turn.status.rolled_back_at.is_some_and(|at| view.now.duration_since(at) < ONE_PER);
     let quarantine = quarantine.then(|| quarantine_name(&bad));
     let blocked = (again && quarantine.is_some()).then(|| "SecondRollback".to_owned());
-    if quarantine.is_some() {
+    if let Some(name) = &quarantine {
         turn.status.rolled_back_at = Some(view.now);
+        let message =
+            format!("{} is held back everywhere: Quarantine {name}; deleting it releases", label(&bad));
+        turn.tell(EventType::Warning, "Quarantined", &view.stage.name, message);
     }
     turn.status.flight = None;
     turn.status.rollback = Some(Rollback {
@@ -307,7 +310,8 @@ fn finish_if_clean(view: &StageView<'_>, turn: &mut Turn, mut rollback: Rollback
     let since = *rollback.clean_since.get_or_insert(view.now);
     let over = since.saturating_add(view.policy.health.sweep).unwrap_or(view.now);
     if view.now < over {
-        let message = format!("no pod runs {bad} any more; watches until {over} that none comes back");
+        let shown = over.round(jiff::Unit::Second).unwrap_or(over);
+        let message = format!("no pod runs {bad} any more; watches until {shown} that none comes back");
         turn.show(Phase::RollingBack, Wait::new("Sweeping", message).until(over), view.now);
         turn.status.rollback = Some(rollback);
         return;

@@ -21,7 +21,9 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     }
     // A stage goes on moving what became movable, and a wave is topped up.
     let unfinished = applying::give(view, turn, &mut flight);
-    let stopped = view.seen.stale_since.map(|since| format!("the watches have not been fresh since {since}"));
+    let name = format!("{} in {}", label(&flight.release), flight::step_name(&flight));
+    let stopped =
+        view.seen.stale_since.map(|since| format!("{name}: the watches have not been fresh since {since}"));
     let stopped = stopped.or_else(|| unfinished.map(|w| w.message));
     count_time(view, &mut flight, stopped.is_some());
     let needed = flight::soak_seconds(view, &flight);
@@ -29,10 +31,9 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         flight::advance(view, turn, flight);
         return;
     }
-    let name = format!("{} in {}", label(&flight.release), flight::step_name(&flight));
     let left = SignedDuration::from_secs((needed - flight.healthy_seconds).max(0));
     let wait = match &stopped {
-        Some(why) => Wait::new("SoakPaused", format!("{name}: the soak's clock stands still, {why}")),
+        Some(why) => Wait::new("SoakPaused", format!("{why}; the soak's clock stands still")),
         None => {
             let until = view.now.saturating_add(left).unwrap_or(view.now);
             // The end of an undisturbed soak does not move, so that nothing is written while it lasts.
