@@ -59,6 +59,8 @@ fn settled(status: &Status) -> Status {
         if let Some(flight) = &mut stage.flight {
             flight.healthy_seconds = 0;
             flight.clock = None;
+            // A large stage would otherwise cost one write for each pod that gets the candidate.
+            flight.members = 0;
         }
         for health in memories(stage) {
             *health = HealthMemory::default();

@@ -94,7 +94,8 @@ pub fn give(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
 fn count_members(view: &StageView<'_>, flight: &mut Flight) -> u32 {
     let members = view.live().filter(|p| p.moved_by(&flight.attempt) && p.asked(&flight.release)).count();
     let members = u32::try_from(members).unwrap_or(u32::MAX);
-    if view.seen.stale_since.is_none() {
+    // Only waves are topped up, so only their losses count.
+    if view.seen.stale_since.is_none() && matches!(flight.step, Step::Wave(_)) {
         flight.replaced += flight.members.saturating_sub(members);
         flight.members = members;
     }
