@@ -46,7 +46,7 @@ pub struct Args {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_addr: SocketAddr,
-    /// How logs are written; RUST_LOG chooses how much.
+    /// How logs are written; `RUST_LOG` chooses how much.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
     /// A stage that matches more pods than this is refused.
