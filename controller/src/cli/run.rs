@@ -73,7 +73,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.cluster).await?;
     let controller = Controller::build(&args, &connection)?;
     let listener = http::listen(args.http_addr).await?;
-    tracing::info!(address = %args.http_addr, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
+    tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
     controller.supervise(listener).await
 }
 
@@ -101,7 +101,7 @@ impl Controller {
         };
         let reconciler = Reconciler::new(
             world,
-            lockkeeper_core::decide,
+            Arc::new(lockkeeper_core::decide),
             lookups.clone(),
             Arc::clone(&metrics),
             stop.clone(),

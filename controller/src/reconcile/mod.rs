@@ -16,4 +16,7 @@ pub mod refusals;
 pub mod report;
 pub mod vital;
 
+#[cfg(test)]
+mod tests;
+
 pub use pass::{Decide, Reconciler, World};

@@ -33,7 +33,7 @@ const FOLLOW_UP: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// The core's decision function.
-pub type Decide = fn(&Policy, &Observed, Timestamp) -> Decision;
+pub type Decide = dyn Fn(&Policy, &Observed, Timestamp) -> Decision + Send + Sync;
 
 /// Everything outside that passes work with.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ pub struct World {
 /// Makes passes.
 pub struct Reconciler {
     world: World,
-    decide: Decide,
+    decide: Arc<Decide>,
     lookups: Lookups,
     rankings: Rankings,
     memories: Memories,
@@ -86,7 +86,7 @@ impl Reconciler {
     #[must_use]
     pub fn new(
         world: World,
-        decide: Decide,
+        decide: Arc<Decide>,
         lookups: Lookups,
         metrics: Arc<Metrics>,
         stop: CancellationToken,

@@ -34,6 +34,8 @@ struct Refusal {
     scope: Scope,
     stage: String,
     what: What,
+    /// The effect took a release back: it is tried again soon.
+    urgent: bool,
     retry_at: Instant,
     refused_at: Instant,
 }
@@ -84,7 +86,14 @@ impl Refusals {
             self.list.remove(0);
         }
         let retry_at = now + RETRY;
-        self.list.push(Refusal { scope, stage: stage(action).to_owned(), what, retry_at, refused_at: now });
+        self.list.push(Refusal {
+            scope,
+            stage: stage(action).to_owned(),
+            what,
+            urgent: takes_back(action),
+            retry_at,
+            refused_at: now,
+        });
     }
 
     /// An effect succeeded: what was refused for it is not refused any more.
@@ -145,7 +154,11 @@ impl Refusals {
     /// When the next refused effect may be tried again.
     #[must_use]
     pub fn next_retry(&self, now: Instant) -> Option<Instant> {
-        self.list.iter().map(|refusal| refusal.retry_at).filter(|at| *at > now).min()
+        let times = self.list.iter().flat_map(|refusal| {
+            let soon = refusal.urgent.then_some(refusal.refused_at + RETRY_TAKE_BACK);
+            [soon, Some(refusal.retry_at)]
+        });
+        times.flatten().filter(|at| *at > now).min()
     }
 }
 

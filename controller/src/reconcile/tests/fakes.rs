@@ -1,0 +1,380 @@
+//! A world in memory: everything that happens in it is noted in one list, in order.
+
+use crate::{
+    ports::{
+        Clock, Cluster, ClusterView, Credentials, EffectError, Fence, FenceCheck, Identity, Policies,
+        PolicyKey, Reference, Registry, RegistryAccess, RegistryError, RegistrySettings, Rights,
+        StoredPolicy, Wakes,
+    },
+    reconcile::{
+        Reconciler, World,
+        lookups::{AccessCache, Lookups, Parts},
+        queue::Outcome,
+    },
+    telemetry::Metrics,
+};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use lockkeeper_core::{
+    decision::{Action, Decision, Event, ImageChange, PodMove, Purpose, QuarantineDraft},
+    image::{Digest, Release, Repository},
+    observed::{ContainerKind, MissingRight, ObjectKey, Observed, StageSeen},
+    policy::Policy,
+    status::{Flight, Status},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What is scripted and what happened.
+#[derive(Default)]
+pub struct Fake {
+    pub policies: Mutex<BTreeMap<PolicyKey, StoredPolicy>>,
+    version: AtomicU64,
+    /// In order: `status <policy>`, `event <reason>`, `<kind> <name>`.
+    pub log: Mutex<Vec<String>>,
+    /// What the next status writes answer; `Ok` when empty.
+    pub status_failures: Mutex<VecDeque<EffectError>>,
+    /// By the name of the object: what its effect answers.
+    pub effect_failures: Mutex<BTreeMap<String, &'static str>>,
+    pub pods: Mutex<usize>,
+    pub granted: AtomicBool,
+    pub reviews: AtomicUsize,
+    pub fenced: AtomicBool,
+    /// `tags <repository> as <scope>` and the like.
+    pub asked: Mutex<Vec<String>>,
+    pub tags: Mutex<Option<Vec<String>>>,
+    pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub woken: Mutex<Vec<PolicyKey>>,
+    began: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+impl Fake {
+    pub fn new() -> Arc<Self> {
+        let fake = Self::default();
+        *fake.began.lock().unwrap() = Some(Instant::now());
+        fake.version.store(100, Ordering::SeqCst);
+        Arc::new(fake)
+    }
+
+    /// Stores a policy of one stage, `dev`; `secret` names its registry credential.
+    pub fn store(&self, name: &str, secret: Option<&str>) -> PolicyKey {
+        let key = PolicyKey { namespace: "platform".into(), name: name.into() };
+        let stored = StoredPolicy {
+            key: key.clone(),
+            uid: format!("uid-of-{name}"),
+            generation: 1,
+            resource_version: self.next_version(),
+            identity: Identity { namespace: "platform".into(), service_account: "promoter".into() },
+            registry: RegistrySettings { secret: secret.map(str::to_owned), insecure: false },
+            policy: Ok(Arc::new(policy(name))),
+            status: Status::default(),
+        };
+        self.policies.lock().unwrap().insert(key.clone(), stored);
+        key
+    }
+
+    /// Somebody else changes what is stored.
+    pub fn change(&self, key: &PolicyKey, change: impl FnOnce(&mut StoredPolicy)) {
+        let version = self.next_version();
+        let mut policies = self.policies.lock().unwrap();
+        let stored = policies.get_mut(key).unwrap();
+        change(stored);
+        stored.resource_version = version;
+    }
+
+    fn next_version(&self) -> String {
+        self.version.fetch_add(1, Ordering::SeqCst).to_string()
+    }
+
+    pub fn note(&self, what: String) {
+        self.log.lock().unwrap().push(what);
+    }
+
+    /// What happened since the last call.
+    pub fn happened(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    pub fn lookups(self: &Arc<Self>) -> Lookups {
+        Lookups::new(Parts {
+            registry: self.clone(),
+            access: AccessCache::new(self.clone(), self.clone()),
+            wakes: self.clone(),
+            clock: self.clone(),
+            metrics: Arc::new(Metrics::new()),
+        })
+    }
+
+    /// A reconciler that decides by `decide`.
+    pub fn reconciler(
+        self: &Arc<Self>,
+        decide: impl Fn(&Policy, &Observed, Timestamp) -> Decision + Send + Sync + 'static,
+    ) -> Reconciler {
+        let world = World {
+            cluster: self.clone(),
+            policies: self.clone(),
+            rights: self.clone(),
+            clock: self.clone(),
+            fence: Fence::new(self.clone()),
+            pod_limit: 3,
+        };
+        let stop = CancellationToken::new();
+        Reconciler::new(world, Arc::new(decide), self.lookups(), Arc::new(Metrics::new()), stop)
+    }
+}
+
+pub fn policy(name: &str) -> Policy {
+    let object = serde_json::json!({
+        "apiVersion": "lockkeeper.dev/v1alpha1",
+        "kind": "ImagePolicy",
+        "metadata": {"name": name, "namespace": "platform", "uid": format!("uid-of-{name}"), "generation": 1},
+        "spec": {
+            "image": "registry.example.com/otel",
+            "mode": "Enforce",
+            "select": {"semver": {"range": ">=0.28.0"}},
+            "stages": [{"name": "dev", "targets": [{"pods": {"selector": {"matchLabels": {"app": "a"}}}}]}],
+        },
+    });
+    lockkeeper_api::parse(&serde_json::from_value(object).unwrap()).unwrap()
+}
+
+/// A candidate that soaks, with a minute of healthy time.
+pub fn flight() -> Flight {
+    serde_json::from_value(serde_json::json!({
+        "release": {"digest": Digest::of(b"x")},
+        "attempt": "a-1",
+        "entered": "2026-11-22T00:00:00Z",
+        "step": "all",
+        "stepSince": "2026-11-22T00:00:00Z",
+        "readyAtEntry": 1,
+        "unreadyAtEntry": 0,
+        "healthySeconds": 60,
+    }))
+    .unwrap()
+}
+
+pub fn done(next: Option<std::time::Duration>) -> Outcome {
+    Outcome::Done { next }
+}
+
+/// A move of the pod of that name.
+pub fn moved(name: &str, purpose: Purpose) -> Action {
+    Action::MovePod(PodMove {
+        key: ObjectKey { namespace: "prod".into(), name: name.into(), ..ObjectKey::default() },
+        generation: Some(1),
+        resource_version: "1".into(),
+        containers: vec![ImageChange {
+            kind: ContainerKind::Main,
+            index: 0,
+            name: "otel".into(),
+            from: "a".into(),
+            to: "b".into(),
+        }],
+        mark: "m".into(),
+        stage: "dev".into(),
+        purpose,
+    })
+}
+
+pub fn quarantine(name: &str) -> Action {
+    Action::WriteQuarantine(QuarantineDraft {
+        name: name.into(),
+        tag: None,
+        digest: Digest::of(b"bad"),
+        contents: std::iter::once(Digest::of(b"bad")).collect(),
+        reason: "Degraded".into(),
+        evidence: String::new(),
+        policy: "otel".into(),
+        stage: "dev".into(),
+    })
+}
+
+fn name(action: &Action) -> String {
+    match action {
+        Action::MovePod(mv) => mv.key.name.clone(),
+        Action::WriteQuarantine(draft) => draft.name.clone(),
+        Action::WritePin { name, .. } => name.clone(),
+        Action::DeletePin { key, .. } => key.name.clone(),
+        Action::PatchTemplate(patch) => patch.key.name.clone(),
+    }
+}
+
+pub fn right() -> MissingRight {
+    MissingRight {
+        verb: "patch".into(),
+        resource: "pods".into(),
+        namespace: "prod".into(),
+        user: "system:serviceaccount:platform:promoter".into(),
+    }
+}
+
+impl Cluster for Fake {
+    fn see(&self, policy: &Policy, _: &Identity) -> ClusterView {
+        let pods = vec![lockkeeper_core::observed::PodSeen::default(); *self.pods.lock().unwrap()];
+        let stage = StageSeen { pods, ..StageSeen::default() };
+        ClusterView { stages: vec![stage; policy.stages.len()], ..ClusterView::default() }
+    }
+
+    fn apply<'a>(
+        &'a self,
+        _: &'a Identity,
+        fence: &'a Fence,
+        _: &'a Policy,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(async move {
+            assert!(fence.holds(), "an effect without a fence");
+            let name = name(action);
+            self.note(format!("{} {name}", crate::telemetry::kind(action)));
+            match self.effect_failures.lock().unwrap().get(&name).copied() {
+                Some("Forbidden") => Err(EffectError::Forbidden(right())),
+                Some("Refused") => Err(EffectError::Refused { object: name, message: "no".into() }),
+                Some("Unavailable") => Err(EffectError::Unavailable { object: name, message: "?".into() }),
+                Some(_) => Err(EffectError::Outdated(name)),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn secret<'a>(
+        &'a self,
+        identity: &'a Identity,
+        name: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(format!("secret {name} as {}", identity.service_account));
+            let found = self.secrets.lock().unwrap().get(name).cloned();
+            found.ok_or_else(|| EffectError::Outdated(format!("secrets platform/{name}")))
+        })
+    }
+}
+
+impl Policies for Fake {
+    fn get(&self, key: &PolicyKey) -> Option<Arc<StoredPolicy>> {
+        self.policies.lock().unwrap().get(key).cloned().map(Arc::new)
+    }
+
+    fn write_status<'a>(
+        &'a self,
+        _: &'a Fence,
+        stored: &'a StoredPolicy,
+        resource_version: &'a str,
+        status: &'a Status,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        Box::pin(async move {
+            self.note(format!("status {}", stored.key.name));
+            if let Some(error) = self.status_failures.lock().unwrap().pop_front() {
+                return Err(error);
+            }
+            let version = self.next_version();
+            let mut policies = self.policies.lock().unwrap();
+            let current = policies.get_mut(&stored.key).unwrap();
+            if current.resource_version != resource_version {
+                return Err(EffectError::Outdated(stored.key.name.clone()));
+            }
+            current.status = status.clone();
+            current.resource_version.clone_from(&version);
+            Ok(version)
+        })
+    }
+
+    fn publish<'a>(
+        &'a self,
+        _: &'a StoredPolicy,
+        event: &'a Event,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        self.note(format!("event {}", event.reason));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Rights for Fake {
+    fn may<'a>(
+        &'a self,
+        _: &'a Identity,
+        _: &'a str,
+        _: &'a str,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<bool, EffectError>> {
+        self.reviews.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(self.granted.load(Ordering::SeqCst)) })
+    }
+}
+
+impl Registry for Fake {
+    fn tags<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+    ) -> BoxFuture<'a, Result<Vec<String>, RegistryError>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(format!("tags {repository} as {}", access.scope));
+            let unauthorised =
+                || RegistryError { reason: "AuthFailed", message: "401".into(), retry_after: None };
+            self.tags.lock().unwrap().clone().ok_or_else(unauthorised)
+        })
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        _: &'a RegistryAccess,
+        _: &'a Repository,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(format!("resolve {reference:?}"));
+            Ok(None)
+        })
+    }
+
+    fn exists<'a>(
+        &'a self,
+        _: &'a RegistryAccess,
+        _: &'a Repository,
+        _: &'a Digest,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+impl Credentials for Fake {
+    fn basic(&self, value: &[u8], _: &Repository) -> Result<Option<(String, String)>, String> {
+        Ok(Some(("robot".into(), String::from_utf8_lossy(value).into_owned())))
+    }
+}
+
+impl Wakes for Fake {
+    fn wake(&self, key: &PolicyKey) {
+        self.woken.lock().unwrap().push(key.clone());
+    }
+}
+
+impl Clock for Fake {
+    /// Moves with tokio's clock, which tests pause.
+    fn now(&self) -> Timestamp {
+        let began = self.began.lock().unwrap().unwrap();
+        let passed = jiff::SignedDuration::try_from(began.elapsed()).unwrap();
+        "2026-11-22T00:00:00Z".parse::<Timestamp>().unwrap() + passed
+    }
+}
+
+impl FenceCheck for Fake {
+    fn holds(&self) -> bool {
+        !self.fenced.load(Ordering::SeqCst)
+    }
+}

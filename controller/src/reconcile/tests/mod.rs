@@ -1,0 +1,7 @@
+//! The pipeline over a world in memory, in virtual time.
+
+mod fakes;
+mod lookups;
+mod material;
+mod passes;
+mod refusals;
