@@ -79,8 +79,8 @@ impl Fake {
             resource_version: self.next_version(),
             identity: Identity { namespace: "platform".into(), service_account: "promoter".into() },
             registry: RegistrySettings { secret: secret.map(str::to_owned), insecure: false },
+            status: looked_at(&policy(name)),
             policy: Ok(Arc::new(policy(name))),
-            status: Status::default(),
         };
         self.policies.lock().unwrap().insert(key.clone(), stored);
         key
@@ -149,6 +149,11 @@ pub fn policy(name: &str) -> Policy {
         },
     });
     lockkeeper_api::parse(&serde_json::from_value(object).unwrap()).unwrap()
+}
+
+/// A status that says what every pass says.
+pub fn looked_at(policy: &Policy) -> Status {
+    Status { effective: lockkeeper_api::effective(policy), ..Status::default() }
 }
 
 /// A candidate that soaks, with a minute of healthy time.
