@@ -21,7 +21,7 @@ const LOOK_AT: usize = 20;
 pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
     let Some(ranking) = &facts.seen.catalogue.ranking else { return };
     let first_scan = decision.status.first_seen.is_empty() && decision.status.candidate.is_none();
-    let mut chosen: Option<Release> = None;
+    let (mut chosen, mut moved_now): (Option<Release>, Vec<Tag>) = (None, Vec::new());
     for ranked in ranking.best_first.iter().take(LOOK_AT) {
         decision.questions.insert(Question::Tag(ranked.tag.clone()));
         let mut release = match facts.seen.answers.tags.get(&ranked.tag) {
@@ -34,6 +34,7 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
         release.tag = Some(ranked.tag.clone());
         release.version.clone_from(&ranked.version);
         if moved(facts, decision, &ranked.tag, &release) {
+            moved_now.push(ranked.tag.clone());
             continue;
         }
         let seen = first_seen(facts, decision, &ranked.tag, &release, first_scan);
@@ -51,6 +52,8 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
         name_running(facts, decision, &ranked.tag);
     }
     if let Some(release) = chosen {
+        // What is older than the candidate concerns nobody any more.
+        decision.status.moved_tags.retain(|m| moved_now.contains(&m.tag));
         adopt_version(facts, decision, &release);
         let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
         if new {
@@ -94,30 +97,35 @@ fn moved(facts: &Facts<'_>, decision: &mut Decision, tag: &Tag, release: &Releas
         return false;
     }
     let to = release.contents_key();
-    let Some(first) = decision.status.first_seen.iter().find(|f| f.tag.as_ref() == Some(tag)).cloned() else {
-        return false;
-    };
+    let mut before = decision.status.first_seen.iter().filter(|f| f.tag.as_ref() == Some(tag));
+    let Some(first) = before.next().cloned() else { return false };
+    let known = first.contents == to || before.any(|f| f.contents == to);
     let wanted = facts.seen.interventions.iter().any(|i| {
         i.kind == crate::observed::InterventionKind::Promote
             && i.digest.as_ref().is_some_and(|d| release.answers_to(d))
     });
-    if first.contents == to || wanted {
-        decision.status.moved_tags.retain(|m| m.tag != *tag || m.to != to);
+    if known || wanted {
+        decision.status.moved_tags.retain(|m| m.tag != *tag);
         return false;
     }
-    let known = decision.status.moved_tags.iter().any(|m| m.tag == *tag && m.to == to);
-    if !known {
+    if !decision.status.moved_tags.iter().any(|m| m.tag == *tag && m.to == to) {
+        decision.status.moved_tags.retain(|m| m.tag != *tag);
+        decision.status.moved_tags.push(MovedTag {
+            tag: tag.clone(),
+            from: first.contents,
+            to: to.clone(),
+            at: facts.now,
+        });
+    }
+    // A tag that flaps is one alarm.
+    let alarm = format!("moved:{tag}:{to}");
+    if !decision.status.heard.contains(&alarm) {
         let message = format!(
             "tag {tag} names other contents than when it was first seen; held. Promote digest {} to take it",
             release.digest
         );
         tell(decision, EventType::Warning, "TagMoved", message);
-        decision.status.moved_tags.push(MovedTag {
-            tag: tag.clone(),
-            from: first.contents,
-            to,
-            at: facts.now,
-        });
+        decision.status.heard.push(alarm);
     }
     true
 }

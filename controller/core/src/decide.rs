@@ -38,7 +38,11 @@ fn resume(policy: &Policy, seen: &Observed, now: Timestamp) -> Status {
     let lost = status.stages.is_empty() && seen.pins.iter().any(|p| p.spec.policy.uid == policy.uid);
     if lost {
         status.restored_at = Some(now);
+        status.attempts = status.attempts.max(attempts_marked(policy, seen));
     }
+    let longest = policy.stages.iter().map(|s| s.soak).max().unwrap_or_default();
+    status.restored_at =
+        status.restored_at.filter(|at| at.checked_add(longest).is_ok_and(|until| now < until));
     let mut old = mem::take(&mut status.stages);
     for stage in &policy.stages {
         let kept = old.iter().position(|s| s.name == stage.name).map(|i| old.swap_remove(i));
@@ -48,6 +52,12 @@ fn resume(policy: &Policy, seen: &Observed, now: Timestamp) -> Status {
     }
     status.observed_generation = policy.generation;
     status
+}
+
+/// The newest attempt that pods still carry a mark of: an id that is used twice would mix two flights.
+fn attempts_marked(policy: &Policy, seen: &Observed) -> u64 {
+    let pods = seen.stages.iter().flat_map(|s| &s.pods);
+    pods.filter_map(|p| stage::attempt_number(policy, &p.moved.as_ref()?.attempt)).max().unwrap_or(0)
 }
 
 fn run_stage(

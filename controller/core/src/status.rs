@@ -12,7 +12,7 @@ use crate::{
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// History entries kept.
 pub const HISTORY: usize = 50;
@@ -164,9 +164,22 @@ pub struct StageStatus {
     /// Pods seen that were born without the pin they should have got.
     #[serde(skip_serializing_if = "is_zero")]
     pub unpinned_births: u64,
+    /// Those of them, by uid, that have not been put right yet: none is counted twice.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unpinned: BTreeSet<String>,
     /// Writes that another manager undid, per object; three of them and it is left alone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub contested: BTreeMap<String, u32>,
+    pub contested: BTreeMap<String, Contest>,
+}
+
+/// Writes to one object that somebody else may undo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Contest {
+    /// Writes so far.
+    pub writes: u32,
+    /// `metadata.generation` that the last one was meant for: while the object still has it, nothing was undone.
+    pub generation: i64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
@@ -255,6 +268,9 @@ pub struct Flight {
     pub attempt: String,
     /// When it entered.
     pub entered: Timestamp,
+    /// When the soak of this step began; none while pods are being given the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soaking_since: Option<Timestamp>,
     /// Which part of the stage.
     pub step: Step,
     /// When this step began.

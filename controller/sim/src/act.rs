@@ -204,17 +204,12 @@ impl World {
         let now = self.now;
         let Some(pod) = self.pods.iter_mut().find(|p| p.uid == change.key.uid) else { return false };
         let Some(image) = change.containers.first() else { return false };
-        if change.generation != Some(pod.generation) || pod.image != image.from {
+        if change.generation != Some(pod.generation) || pod.image != image.from || self.refused_with.is_some()
+        {
             return false;
         }
-        pod.image.clone_from(&image.to);
-        pod.generation += 1;
+        pod.given(&image.to, now + pull);
         pod.moved = change.mark.parse().ok();
-        pod.up = false;
-        pod.down_after_death = false;
-        pod.waiting = Some("ContainerCreating".to_owned());
-        pod.up_at = Some(now + pull);
-        pod.crashes_in_a_row = 0;
         let effect = Effect::Moved {
             pod: format!("{}/{}", change.key.namespace, change.key.name),
             from: image.from.clone(),

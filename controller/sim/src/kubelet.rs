@@ -76,6 +76,7 @@ impl World {
             died: None,
             crashes_in_a_row: 0,
             deleting: false,
+            app_down: false,
         };
         if self.records.is_empty() {
             // Before the story begins everything is up already.
@@ -195,6 +196,7 @@ impl World {
 
     /// Ready as the kubelet reports it.
     pub(crate) fn ready(&self, index: usize) -> bool {
-        self.pods[index].up && !self.behaviour(index).never_ready
+        let pod = &self.pods[index];
+        pod.up && !pod.app_down && !self.behaviour(index).never_ready
     }
 }

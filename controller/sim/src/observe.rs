@@ -93,6 +93,7 @@ impl World {
         let mut seen = StageSeen {
             stale_since: self.stale_since,
             birth_pinning: Some(BirthPinning::Installed),
+            refusals: self.refused_with.iter().cloned().collect(),
             ..StageSeen::default()
         };
         let mut taken: BTreeSet<&str> = BTreeSet::new();

@@ -96,6 +96,8 @@ pub struct Pod {
     pub crashes_in_a_row: u32,
     /// It ends at the next step.
     pub deleting: bool,
+    /// Its application is not Ready, whatever the sidecar does.
+    pub app_down: bool,
 }
 
 /// Something that happened in the world, for oracles and pictures.
@@ -132,6 +134,8 @@ pub struct World {
     pub stale_since: Option<Timestamp>,
     /// The controller runs.
     pub controller_up: bool,
+    /// What a webhook answers to every change of a pod's image, if it refuses them.
+    pub refused_with: Option<String>,
     /// Owners.
     pub owners: Vec<Owner>,
     /// Pods.
@@ -172,6 +176,7 @@ impl World {
             watches_fresh: true,
             stale_since: None,
             controller_up: true,
+            refused_with: None,
             owners: Vec::new(),
             pods: Vec::new(),
             pins: Vec::new(),
@@ -241,10 +246,14 @@ impl World {
         self.stale_since = if fresh { None } else { Some(self.stale_since.unwrap_or(self.now)) };
     }
 
-    /// The controller dies: its memory is gone.
+    /// The controller dies: its memory is gone, and what is stored comes back as JSON, without what only memory had.
     pub fn kill_controller(&mut self) {
         self.memory = None;
         self.questions.clear();
+        let json = serde_json::to_vec(&self.stored).ok();
+        if let Some(stored) = json.and_then(|json| serde_json::from_slice(&json).ok()) {
+            self.stored = stored;
+        }
     }
 
     /// The release that an image text means now; a tag is looked up now.

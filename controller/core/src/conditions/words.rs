@@ -167,6 +167,21 @@ pub const WAITS: &[Word] = &[
         "a repository in use does not have the digest, or pods could not pull it",
         "mirror it there",
     ),
+    word(
+        "TagMoved",
+        "the candidate's tag names other contents now than when it was chosen: it is held",
+        "an Intervention `Promote` with the digest that is meant",
+    ),
+    word(
+        "TagGone",
+        "the candidate's tag was deleted from the registry: it is held",
+        "a newer release, or an Intervention `Promote` with its digest",
+    ),
+    word(
+        "EditedByHand",
+        "somebody took the candidate out of a pod or a pin by hand: nothing is widened",
+        "`Resume` goes on, `RollBack` takes it back",
+    ),
     word("Applying", "pods or templates are being changed", "ends by itself"),
     word(
         "WaveUnstable",
@@ -200,6 +215,11 @@ pub const WAITS: &[Word] = &[
         "RollbackNotReady",
         "what was restored does not get Ready",
         "look at the pods; `Resume` goes on, `Adopt` chooses another digest",
+    ),
+    word(
+        "RollbackStuck",
+        "a rollback is not over after two hours; it goes on all the same",
+        "look at the pods and the refusals that the message names",
     ),
     word("NoSafeDigest", "there is no safe digest to go back to", "`Adopt` or `Promote` one"),
     word("SecondRollback", "the second rollback of this stage within an hour", "find out why; then `Resume`"),
@@ -375,6 +395,11 @@ pub const EVENTS: &[Word] = &[
         "DriftDetected",
         "pods run other contents than their stage should",
         "`drift: Repair` puts them right",
+    ),
+    word(
+        "EditedByHand",
+        "somebody took a candidate out of a pod or a pin by hand: held",
+        "`Resume` or `RollBack`",
     ),
     word("PinPutBack", "somebody changed or deleted a pin; it was put back", ""),
     word(

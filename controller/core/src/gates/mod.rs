@@ -8,6 +8,7 @@ pub mod windows;
 use crate::{
     image::Release,
     observed::{Answer, InterventionKind, Skip},
+    select::Order,
     stage::{Entry, StageView, Wait},
     status::Source,
 };
@@ -21,6 +22,7 @@ pub const GATES: &[Gate] = &[
     not_quarantined,
     not_refused,
     in_order,
+    tag_kept,
     restored_long_enough,
     old_enough,
     held,
@@ -80,17 +82,30 @@ fn not_refused(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     ))
 }
 
+/// Whether `release` is lower than what the stage runs, in the policy's order.
+#[must_use]
+pub fn lower(view: &StageView<'_>, release: &Release) -> bool {
+    let status = view.life.stages.get(view.index);
+    status.and_then(crate::stage::current_of).is_some_and(|current| {
+        view.facts.compare(view.life, release, &current.release) == Some(std::cmp::Ordering::Less)
+    })
+}
+
+/// What the stage runs has a tag that selection does not admit any more.
+#[must_use]
+pub fn out_of_range(view: &StageView<'_>) -> bool {
+    let status = view.life.stages.get(view.index);
+    status
+        .and_then(crate::stage::current_of)
+        .is_some_and(|current| current.release.tag.is_some() && !view.facts.in_range(&current.release))
+}
+
 /// Versions never go down by themselves (I10).
 fn in_order(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     let status = view.life.stages.get(view.index)?;
     let current = crate::stage::current_of(status)?;
-    if entry.promote.is_some() {
-        return None;
-    }
-    let lower =
-        view.facts.compare(view.life, &entry.release, &current.release) == Some(std::cmp::Ordering::Less);
-    let out_of_range = current.release.tag.is_some() && !view.facts.in_range(&current.release);
-    if !lower || (view.policy.select.allow_downgrade && out_of_range) {
+    let allowed = view.policy.select.allow_downgrade && out_of_range(view);
+    if entry.promote.is_some() || allowed || !lower(view, &entry.release) {
         return None;
     }
     let fix = "widen the range, set select.allowDowngrade, or Promote a digest";
@@ -102,6 +117,36 @@ fn in_order(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
             label(&entry.release)
         ),
     ))
+}
+
+/// A released version tag that names other contents now is held, under its old contents, too.
+fn tag_kept(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
+    if entry.promote.is_some() || matches!(view.policy.select.order, Order::Digest { .. }) {
+        return None;
+    }
+    let tag = entry.release.tag.as_ref()?;
+    let now = match view.all.answers.tags.get(tag)? {
+        Answer::Known(now) => now,
+        Answer::Absent => {
+            let message = format!(
+                "tag {tag} was deleted from the registry; Promote digest {} to go on all the same",
+                entry.release.digest
+            );
+            return Some(Wait::new("TagGone", message));
+        }
+        Answer::Failed(_) => return None,
+    };
+    (now.contents_key() != entry.release.contents_key()).then(|| {
+        Wait::new(
+            "TagMoved",
+            format!(
+                "tag {tag} names other contents now ({}); Promote digest {} or {} to go on",
+                now.digest.short(),
+                now.digest,
+                entry.release.digest
+            ),
+        )
+    })
 }
 
 /// With a lost status nothing is promoted until the longest soak has passed (decision 14).
@@ -204,16 +249,21 @@ fn approved(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     })
 }
 
-/// Before anything is pinned, its digest is fetched through every repository that the pods use.
 fn pullable(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
+    not_pullable(view, &entry.release)
+}
+
+/// Before anything is pinned, its digest is fetched through every repository that the pods use.
+#[must_use]
+pub fn not_pullable(view: &StageView<'_>, release: &Release) -> Option<Wait> {
     view.repositories().into_iter().find_map(|repository| {
-        let shown = label(&entry.release);
-        match view.facts.pullable(&repository, &entry.release.digest) {
+        let shown = label(release);
+        match view.facts.pullable(&repository, &release.digest) {
             Some(Answer::Known(())) => None,
             None => Some(Wait::new("Checking", format!("asks {repository} for {shown}"))),
             Some(Answer::Absent) => Some(Wait::new(
                 "NotPullable",
-                format!("{repository} does not have {shown} ({}); mirror it there", entry.release.digest),
+                format!("{repository} does not have {shown} ({}); mirror it there", release.digest),
             )),
             Some(Answer::Failed(f)) => Some(Wait::new(
                 "NotPullable",

@@ -3,10 +3,10 @@
 //! Guarantees: pin and templates only when the last wave has soaked; the first moved pod of a step is Ready before
 //! the others move; every write that gives something the candidate asks for an open gate (decision 11).
 
-use super::{PodView, StageView, Turn, Wait, flight, judge, moves, rolling_back, templates};
+use super::{PodView, StageView, Turn, Wait, flight, judge, moves, pins, taking_back, templates};
 use crate::{
-    decision::Purpose,
-    gates::label,
+    decision::{EventType, Purpose},
+    gates::{self, label},
     status::{Flight, Phase, Step},
 };
 
@@ -21,10 +21,19 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     }
     let wait = give(view, turn, &mut flight);
     match wait {
+        Some(wait) if too_long(view, turn, &wait) => {
+            let (name, step) = (label(&flight.release), flight::step_name(&flight));
+            let message =
+                format!("{name} did not reach {step} within {:#}: {}", view.stage.max_soak, wait.message);
+            turn.status.flight = Some(flight);
+            taking_back::put_back(view, turn, "Inconclusive", message);
+            return;
+        }
         Some(wait) => turn.show(Phase::Applying, wait, view.now),
         None => {
             flight.healthy_seconds = 0;
             flight.clock = None;
+            flight.soaking_since = Some(view.now);
             let message =
                 format!("{} has to stay healthy in {}", label(&flight.release), flight::step_name(&flight));
             turn.show(Phase::Soaking, Wait::new("Soaking", message), view.now);
@@ -32,6 +41,18 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         }
     }
     turn.status.flight = Some(flight);
+}
+
+/// A step that is given out may take as long as its soak may (L2); waiting for a person, a window or data does not
+/// count.
+fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
+    let status = &turn.status;
+    let still = status.phase == Phase::Applying && status.reason == wait.reason;
+    let counts = matches!(wait.reason, "Applying" | "WaveUnstable");
+    let Some(since) = status.since.filter(|_| still && counts) else { return false };
+    let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
+    turn.wake(over);
+    over <= view.now
 }
 
 /// Judges the candidate; true when that ended the flight (or holds it).
@@ -48,12 +69,12 @@ pub fn judged(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> boo
         judge::Judgement::Degraded { reason, message } => {
             let bad = flight.release.clone();
             turn.status.flight = Some(flight.clone());
-            rolling_back::degraded(view, turn, &bad, reason, message);
+            taking_back::degraded(view, turn, &bad, reason, message);
             true
         }
         judge::Judgement::PutBack { reason, message } => {
             turn.status.flight = Some(flight.clone());
-            rolling_back::put_back(view, turn, reason, message);
+            taking_back::put_back(view, turn, reason, message);
             true
         }
     }
@@ -63,7 +84,7 @@ pub fn judged(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> boo
 fn page(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, message: String) {
     flight.clock = None;
     if turn.status.reason != "SuspectOnePod" {
-        turn.tell(crate::decision::EventType::Warning, "Suspect", &view.stage.name, message.clone());
+        turn.tell(EventType::Warning, "Suspect", &view.stage.name, message.clone());
     }
     turn.status.flight = Some(flight.clone());
     if !super::soaking::out_of_time(view, turn) {
@@ -74,6 +95,10 @@ fn page(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, message: Str
 
 /// While all is well, find out whether the way back is open, so that a rollback need not ask first.
 fn ask_for_the_way_back(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
+    for repository in view.repositories() {
+        let question = crate::decision::Question::Pullable(repository, flight.release.digest.clone());
+        turn.questions.insert(question);
+    }
     if let Some(from) = &flight.from {
         for repository in view.repositories() {
             turn.questions.insert(crate::decision::Question::Pullable(repository, from.digest.clone()));
@@ -81,13 +106,43 @@ fn ask_for_the_way_back(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) 
     }
 }
 
+/// Why nothing is given the candidate now: what every widening write asks (decision 11), the registry, and people.
+fn closed(view: &StageView<'_>, flight: &Flight) -> Option<Wait> {
+    view.closed(flight.skip_window)
+        .or_else(|| gates::not_pullable(view, &flight.release))
+        .or_else(|| edited_by_hand(view, flight))
+}
+
+/// A person changed a pod that this flight had moved: a hold, until a Resume (decision 13).
+fn edited_by_hand(view: &StageView<'_>, flight: &Flight) -> Option<Wait> {
+    let edited: Vec<&PodView<'_>> =
+        view.live().filter(|p| moves::edited(p, &flight.release, &flight.attempt)).collect();
+    let newest = edited.iter().filter_map(|p| Some(p.seen.moved.as_ref()?.at)).max()?;
+    if super::idle::resumed(view, Some(newest)) {
+        return None;
+    }
+    let (first, name) = (edited.first()?.name(), label(&flight.release));
+    Some(Wait::new(
+        "EditedByHand",
+        format!(
+            "somebody took {name} out of {first} by hand: held; a Resume goes on, a RollBack takes it back"
+        ),
+    ))
+}
+
 /// Gives the candidate to what this step covers; `None` when all of it runs the candidate and is Ready.
 pub fn give(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Option<Wait> {
     let members = count_members(view, flight);
-    match flight.step {
+    let wait = match flight.step {
         Step::Wave(_) => give_wave(view, turn, flight, members),
         Step::All => give_all(view, turn, flight),
+    };
+    if let Some(wait) = wait.as_ref().filter(|w| w.reason == "EditedByHand")
+        && !turn.status.message.contains(&wait.message)
+    {
+        turn.tell(EventType::Warning, "EditedByHand", &view.stage.name, wait.message.clone());
     }
+    wait
 }
 
 /// Pods that have the candidate; one that went away since the last look counts as lost.
@@ -107,9 +162,10 @@ fn give_wave(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, members
     let name = format!("{} in {}", label(&flight.release), flight::step_name(flight));
     // Owners may have shrunk meanwhile: one pod at least stays to compare with.
     let alive = u32::try_from(view.live().count()).unwrap_or(u32::MAX);
-    let wanted = wave.pods.min(alive.saturating_sub(1).max(1));
+    let most = u32::try_from(moves::most_in_waves(view)).unwrap_or(u32::MAX);
+    let wanted = wave.pods.min(alive.saturating_sub(1).max(1)).min(most);
     if members < wanted {
-        if let Some(closed) = view.closed(flight.skip_window) {
+        if let Some(closed) = closed(view, flight) {
             return Some(closed);
         }
         if flight.replaced > wave.pods {
@@ -168,10 +224,12 @@ fn first_is_on_its_way(view: &StageView<'_>, flight: &Flight) -> bool {
 
 fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Option<Wait> {
     let name = label(&flight.release);
-    let left =
-        view.live().filter(|p| p.movable() && moves::in_place(view, p) && !p.asked(&flight.release)).count();
+    let left = moves::waits_for_it(view, &flight.release, &flight.attempt).count();
     let work = left > 0 || templates::behind(view, &flight.release) > 0 || !pins_say_it(turn, flight);
-    if work && let Some(closed) = view.closed(flight.skip_window) {
+    if let Some(held) = pins::held(view, turn, flight) {
+        return Some(held);
+    }
+    if work && let Some(closed) = closed(view, flight) {
         return Some(closed);
     }
     templates::change(view, turn, &flight.release, Purpose::Promote);
@@ -187,9 +245,11 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     let unready = mine.filter(|p| !up(p, flight)).count();
     let allowed = flight.unready_at_entry as usize;
     let rolling = templates::rolling(view, &flight.release);
-    if left > 0 || rolling > 0 || unready > allowed || !pins_say_it(turn, flight) {
-        let have = view.live().filter(|p| p.runs(&flight.release)).count();
-        let all = view.live().count();
+    let have = view.live().filter(|p| p.runs(&flight.release)).count();
+    let all = view.live().count();
+    // What is given at birth only has proved nothing while no pod was born with it.
+    let nobody = have == 0 && all > 0;
+    if left > 0 || rolling > 0 || unready > allowed || nobody || !pins_say_it(turn, flight) {
         return Some(Wait::new(
             "Applying",
             format!(
@@ -203,6 +263,5 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
 
 fn pins_say_it(turn: &Turn, flight: &Flight) -> bool {
     let pinned = turn.status.pinned.as_ref();
-    // A stage of workloads has no pins; then nothing was ever pinned.
-    pinned.is_none_or(|p| p.digest == flight.release.digest)
+    pinned.is_some_and(|p| p.digest == flight.release.digest && p.confirmed)
 }

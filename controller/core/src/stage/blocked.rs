@@ -3,7 +3,7 @@
 //! Guarantees: nothing is widened here; a newer release may enter where only the last one was refused; what a person
 //! asks for (Resume, RollBack, Promote, Adopt) is heard.
 
-use super::{StageView, Turn, Wait, current_of, idle, rolling_back};
+use super::{StageView, Turn, Wait, current_of, idle, rolling_back, taking_back};
 use crate::{
     decision::EventType,
     gates::label,
@@ -13,10 +13,14 @@ use crate::{
 
 /// One step.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
-    if rolling_back::recommended(turn) {
+    if taking_back::recommended(turn) {
         if idle::resumed(view, turn.status.since) {
             resume(view, turn, Phase::Applying);
         }
+        return;
+    }
+    if turn.status.rollback.is_some() && turn.status.reason == "RollbackStuck" {
+        rolling_back::step(view, turn);
         return;
     }
     if turn.status.rollback.is_some() {
@@ -64,6 +68,7 @@ fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
         turn.heard.push(idle::heard_id(asked, &view.stage.name));
         let message = format!("{} is what {} chose to return to", label(&release), asked.requested_by);
         turn.tell(EventType::Normal, "Adopted", &view.stage.name, message.clone());
+        turn.status.verified.retain(|v| !view.facts.same(&v.release, &release));
         turn.status.verified.push(Verified {
             release,
             source: Source::Adopted,
@@ -76,12 +81,34 @@ fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
         resume(view, turn, Phase::RollingBack);
         return;
     }
-    let resumed = idle::resumed(view, turn.status.since);
+    if view.seen.stale_since.is_some() {
+        return;
+    }
+    if turn.status.reason == "NoSafeDigest" && idle::enter_newer(view, turn) {
+        return;
+    }
+    let ready_after_all = turn.status.reason == "RollbackNotReady" && ready_again(view, turn);
+    let resumed = ready_after_all || idle::resumed(view, turn.status.since);
+    if resumed
+        && !ready_after_all
+        && let Some(mut rollback) = turn.status.rollback.clone()
+    {
+        // A person looked: what did not get Ready until now counts no more.
+        rollback.attempt = turn.next_attempt(view);
+        turn.status.rollback = Some(rollback);
+    }
     let safe = !super::view::stable(&turn.status.verified, view.facts, None).is_empty();
     let looked_again = turn.status.reason == "NoSafeDigest" && safe && current_of(&turn.status).is_some();
     if resumed || (looked_again && pullable_again(view, turn)) {
         resume(view, turn, Phase::RollingBack);
     }
+}
+
+/// What was restored got Ready after all.
+fn ready_again(view: &StageView<'_>, turn: &mut Turn) -> bool {
+    let Some(rollback) = turn.status.rollback.clone() else { return false };
+    let Some(to) = rollback.to.clone() else { return false };
+    rolling_back::not_ready_again(view, turn, &rollback, &to) < 2
 }
 
 /// A digest that was not to be had is there again.

@@ -6,16 +6,22 @@
 
 use super::{PodView, StageView, Turn, moves, pins};
 use crate::{
-    decision::{EventType, Purpose},
+    decision::{EventType, Purpose, Question},
     gates::label,
     image::Release,
     policy::{DriftMode, Target},
-    status::Phase,
+    status::{Phase, Source},
 };
 use std::collections::BTreeSet;
 
 /// Repairs per owner before it is contested.
 const REPAIRS: u32 = 3;
+/// Owners whose repairs are counted; those beyond wait until the next promotion.
+const COUNTED: usize = 200;
+/// Questions about unknown contents per look.
+const ASKED: usize = 20;
+/// Births put right per look.
+const BIRTHS: usize = 64;
 /// Pods named in status.
 const EXAMPLES: usize = 5;
 
@@ -25,11 +31,14 @@ pub fn look(view: &StageView<'_>, turn: &mut Turn) {
         return;
     }
     let Some(wanted) = pins::wanted(view, turn) else { return };
-    put_births_right(view, turn, &wanted);
+    if view.policy.may_write() {
+        put_births_right(view, turn, &wanted);
+    }
     if turn.status.phase != Phase::Idle {
         return;
     }
     let release = &wanted.release;
+    ask_what_runs(view, turn);
     let drifted: Vec<&PodView<'_>> = view.live().filter(|p| drifts(view, p, release)).collect();
     let names: BTreeSet<String> = drifted.iter().map(|p| p.name()).collect();
     let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
@@ -43,9 +52,33 @@ pub fn look(view: &StageView<'_>, turn: &mut Turn) {
     if view.stage.drift == DriftMode::Repair
         && view.facts.quarantine_of(release).is_none()
         && view.conflict.is_none()
+        && view.policy.may_write()
     {
+        let adopted_at = super::current_of(&turn.status)
+            .filter(|c| c.source == Source::Adopted || !turn.status.only_tags.is_empty())
+            .map(|c| c.at);
+        let mut drifted = drifted;
+        // Adoption changes nobody's version: what was there is reported, and so is another explicit version.
+        drifted.retain(|p| {
+            adopted_at.is_none_or(|at| {
+                p.seen.created.is_some_and(|born| born > at) && made_from(p, &turn.status.only_tags)
+            })
+        });
         repair(view, turn, release, &drifted);
     }
+}
+
+/// Unknown contents are neither drift nor right: the registry is asked what they are.
+fn ask_what_runs(view: &StageView<'_>, turn: &mut Turn) {
+    let running = view.live().flat_map(|p| p.containers.iter());
+    let unknown = running.filter_map(|c| {
+        let digest = c.seen.running.as_ref()?;
+        view.facts
+            .release_of(view.life, digest)
+            .is_none()
+            .then(|| Question::Digest(c.image.repository().clone(), digest.clone()))
+    });
+    turn.questions.extend(unknown.take(ASKED));
 }
 
 /// It runs something that is known and that is not the stage's release.
@@ -55,7 +88,7 @@ fn drifts(view: &StageView<'_>, pod: &PodView<'_>, release: &Release) -> bool {
             c.seen.up
                 && c.seen.running.as_ref().is_some_and(|d| {
                     !release.answers_to(d)
-                        && view.facts.release_of(view.life, d).is_none_or(|r| !view.facts.same(&r, release))
+                        && view.facts.release_of(view.life, d).is_some_and(|r| !view.facts.same(&r, release))
                 })
         })
 }
@@ -72,7 +105,8 @@ fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&
     for pod in drifted.iter().filter(|p| p.movable() && moves::in_place(view, p) && !p.pinned_to(release)) {
         let owner = pod.owner();
         let done = turn.status.drift.repairs.get(&owner).copied().unwrap_or(0);
-        if done >= REPAIRS || !budgets.take(pod) {
+        let full = done == 0 && turn.status.drift.repairs.len() >= COUNTED;
+        if done >= REPAIRS || full || !budgets.take(pod) {
             continue;
         }
         turn.status.drift.repairs.insert(owner.clone(), done + 1);
@@ -91,10 +125,14 @@ fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted
     else {
         return;
     };
-    if wanted.candidate && view.closed(true).is_some() {
+    let skip_window = turn.status.flight.as_ref().is_some_and(|f| f.skip_window);
+    let stopped = (wanted.candidate && view.closed(skip_window).is_some())
+        || (view.conflict.is_some() && !wanted.back)
+        || view.facts.quarantine_of(&wanted.release).is_some();
+    if stopped {
         return;
     }
-    let unpinned: Vec<&PodView<'_>> = view
+    let mut unpinned: Vec<&PodView<'_>> = view
         .live()
         .filter(|p| matches!(view.target_of(p), Some(Target::Pods(_))) && moves::in_place(view, p))
         .filter(|p| {
@@ -103,7 +141,9 @@ fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted
         .filter(|p| p.seen.pinned_by.is_none() && !p.pinned_to(&wanted.release))
         .filter(|p| wanted.only_tags.is_empty() || made_from(p, &wanted.only_tags))
         .collect();
+    unpinned.truncate(BIRTHS);
     if unpinned.is_empty() {
+        turn.status.unpinned.clear();
         return;
     }
     let attempt = match &turn.status.drift_attempt {
@@ -118,7 +158,9 @@ fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted
         .iter()
         .filter_map(|p| moves::action(view, p, &wanted.release, &attempt, Purpose::Repair))
         .collect();
-    turn.status.unpinned_births += actions.len() as u64;
+    let uids: BTreeSet<String> = unpinned.iter().map(|p| p.seen.key.uid.clone()).collect();
+    turn.status.unpinned_births += uids.difference(&turn.status.unpinned).count() as u64;
+    turn.status.unpinned = uids;
     turn.actions.extend(actions);
 }
 

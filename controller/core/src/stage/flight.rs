@@ -24,18 +24,24 @@ const DEFAULT_WAVES: [Wave; 2] = [
 pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
     let ready = view.live().filter(|p| p.seen.ready).count();
     let unready = view.live().filter(|p| !p.seen.ready).count();
-    let waves = plan(view, ready);
+    let from = current_of(&turn.status).map(|v| v.release.clone());
+    let again = from.as_ref().is_some_and(|from| view.facts.same(from, &entry.release));
+    // What soaks again is everywhere already.
+    let waves = if again { Vec::new() } else { plan(view, ready) };
     let step = if waves.is_empty() { Step::All } else { Step::Wave(0) };
     let skip_window = entry.skips(crate::observed::Skip::Window);
     let promoted_by = entry.promote.as_ref().map(|p| p.requested_by.clone());
-    let from = current_of(&turn.status).map(|v| v.release.clone());
     let why = match &entry.promote {
         Some(p) => format!(", asked for by {} ({})", p.requested_by, p.reason),
         None => String::new(),
     };
     turn.tell(EventType::Normal, "PromotionStarted", &view.stage.name, {
-        let old = from.as_ref().map_or_else(|| "a mix".to_owned(), label);
-        format!("{old} → {} enters {}{why}", label(&entry.release), view.stage.name)
+        let (new, stage) = (label(&entry.release), &view.stage.name);
+        match &from {
+            Some(_) if again => format!("{new} has to soak again in {stage}"),
+            Some(old) => format!("{} → {new} enters {stage}{why}", label(old)),
+            None => format!("a mix → {new} enters {stage}{why}"),
+        }
     });
     let attempt = turn.next_attempt(view);
     turn.status.flight = Some(Flight {
@@ -43,6 +49,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
         from,
         attempt,
         entered: view.now,
+        soaking_since: None,
         step,
         step_since: view.now,
         waves,
@@ -113,6 +120,7 @@ pub fn advance(view: &StageView<'_>, turn: &mut Turn, mut flight: Flight) {
     };
     flight.step = step;
     flight.step_since = view.now;
+    flight.soaking_since = None;
     flight.healthy_seconds = 0;
     flight.clock = None;
     flight.replaced = 0;
@@ -148,6 +156,8 @@ fn verify(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
     turn.status.only_tags.clear();
     turn.status.mixed.clear();
     turn.status.refused.clear();
+    turn.status.drift.repairs.clear();
+    turn.status.contested.clear();
     let message = format!("{} is verified in {}: {rules_out}", label(&flight.release), view.stage.name);
     turn.tell(EventType::Normal, "Verified", &view.stage.name, message.clone());
     turn.show(Phase::Idle, Wait::new("Verified", message), now);

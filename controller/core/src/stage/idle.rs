@@ -1,16 +1,21 @@
 //! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
 
-use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, rolling_back, templates};
+use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, taking_back, templates};
 use crate::{
     decision::{EventType, Question},
     gates::{self, label},
+    image::Release,
     observed::{InterventionKind, Skip},
     policy::Mode,
-    status::{Phase, Source, StageStatus},
+    status::{Phase, Source, StageStatus, Verified},
 };
 
 /// One step.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
+    // Neither a conflict nor a missing right stops the guard: taking back is never stopped by them.
+    if view.seen.stale_since.is_none() && guard(view, turn) {
+        return;
+    }
     if let Some(wait) = unready(view) {
         turn.show(Phase::Idle, wait, view.now);
         return;
@@ -23,10 +28,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
             return;
         }
     }
-    if guard(view, turn) {
-        return;
-    }
-    match next(view, &turn.status) {
+    match next(view, turn) {
         Next::Enter(entry) => try_to_enter(view, turn, *entry, Phase::Idle),
         Next::Wait(wait) => turn.show(Phase::Idle, wait, view.now),
     }
@@ -88,7 +90,7 @@ fn guard(view: &StageView<'_>, turn: &mut Turn) -> bool {
     }
     match judge::crash_loops(&members, view, None, &label(&release)) {
         Some(message) => {
-            rolling_back::degraded(view, turn, &release, "CrashLoop", message);
+            taking_back::degraded(view, turn, &release, "CrashLoop", message);
             true
         }
         None => false,
@@ -102,10 +104,11 @@ enum Next {
 }
 
 /// The release this stage should take next, or why there is none.
-fn next(view: &StageView<'_>, status: &StageStatus) -> Next {
-    if let Some(entry) = promoted(view, status) {
+fn next(view: &StageView<'_>, turn: &mut Turn) -> Next {
+    if let Some(entry) = promoted(view, turn) {
         return Next::Enter(Box::new(entry));
     }
+    let status = &turn.status;
     let current = current_of(status);
     let upstream = if view.stage.after.is_empty() {
         view.life.candidate.clone()
@@ -120,19 +123,63 @@ fn next(view: &StageView<'_>, status: &StageStatus) -> Next {
         return Next::Wait(nothing_to_do(view, status));
     };
     if current.is_some_and(|c| view.facts.same(&c.release, &release)) {
+        return match soak_again(view, current) {
+            Some(release) => Next::Enter(Box::new(Entry { release, promote: None })),
+            None => Next::Wait(nothing_to_do(view, status)),
+        };
+    }
+    // Newer things run here, and rightly so: the newest release was quarantined, or a person promoted one.
+    if gates::lower(view, &release) && !gates::out_of_range(view) {
         return Next::Wait(nothing_to_do(view, status));
     }
     Next::Enter(Box::new(Entry { release, promote: None }))
 }
 
+/// What runs here was verified under another definition of the stage, or before the status was lost, and some stage
+/// after this one waits for it: it soaks again, and nothing is written for that.
+fn soak_again(view: &StageView<'_>, current: Option<&Verified>) -> Option<Release> {
+    let current = current?;
+    let stale = match current.source {
+        Source::Verified => current.hash != view.stage.hash,
+        // What came back with its tags was an adoption.
+        Source::Restored => view.life.stages.get(view.index)?.only_tags.is_empty(),
+        Source::Adopted => false,
+    };
+    let quarantined = view.facts.quarantine_of(&current.release).is_some();
+    let runs_it = |index: usize| {
+        let after = view.life.stages.get(index).and_then(current_of);
+        after.is_some_and(|c| view.facts.same(&c.release, &current.release))
+    };
+    let waited_for = (view.index + 1..view.policy.stages.len())
+        .any(|i| view.policy.stages[i].after.contains(&view.index) && !runs_it(i));
+    (stale && waited_for && !quarantined).then(|| current.release.clone())
+}
+
+/// There is no safe digest to go back to: a newer release may enter all the same (L4).
+pub fn enter_newer(view: &StageView<'_>, turn: &mut Turn) -> bool {
+    let Next::Enter(entry) = next(view, turn) else { return false };
+    ask_before_entry(view, turn, &entry);
+    if gates::first_closed(view, &entry).is_some() {
+        return false;
+    }
+    turn.status.rollback = None;
+    try_to_enter(view, turn, *entry, Phase::Blocked);
+    true
+}
+
 /// A person's urgent fix for this stage, unless it is here already.
-fn promoted(view: &StageView<'_>, status: &StageStatus) -> Option<Entry> {
+fn promoted(view: &StageView<'_>, turn: &mut Turn) -> Option<Entry> {
     let promote = view.facts.promote(&view.stage.name)?;
     let digest = promote.digest.as_ref()?;
-    let release = view.facts.release_of(view.life, digest)?;
+    let status = &turn.status;
+    let Some(release) = view.facts.release_of(view.life, digest) else {
+        turn.questions.insert(Question::Digest(view.policy.image.clone(), digest.clone()));
+        return None;
+    };
     let here = current_of(status).is_some_and(|c| view.facts.same(&c.release, &release));
     let had = status.verified.iter().any(|v| v.at > promote.created && view.facts.same(&v.release, &release));
-    if here || had || view.life.heard.contains(&heard_id(promote, &view.stage.name)) {
+    let quarantined = view.facts.quarantine_of(&release).is_some();
+    if here || had || quarantined || view.life.heard.contains(&heard_id(promote, &view.stage.name)) {
         return None;
     }
     if !promote.skip.contains(&Skip::Soak) && !gates::verified_upstream(view, &release) {
@@ -169,11 +216,17 @@ fn nothing_to_do(view: &StageView<'_>, status: &StageStatus) -> Wait {
     }
 }
 
-/// Opens the gates one by one; the last one open, the candidate enters.
-pub fn try_to_enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry, phase: Phase) {
+/// What the gates need to know: whether it can be pulled, and whether its tag still names it.
+fn ask_before_entry(view: &StageView<'_>, turn: &mut Turn, entry: &Entry) {
     for repository in view.repositories() {
         turn.questions.insert(Question::Pullable(repository, entry.release.digest.clone()));
     }
+    turn.questions.extend(entry.release.tag.clone().map(Question::Tag));
+}
+
+/// Opens the gates one by one; the last one open, the candidate enters.
+pub fn try_to_enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry, phase: Phase) {
+    ask_before_entry(view, turn, &entry);
     match gates::first_closed(view, &entry) {
         Some(wait) => {
             let approval = wait.reason == "ApprovalRequired" && turn.status.reason != "ApprovalRequired";
@@ -215,12 +268,10 @@ pub fn report_only(view: &StageView<'_>, turn: &mut Turn) {
         return;
     }
     let why = if view.policy.mode == Mode::Observe { "Observing" } else { "Suspended" };
-    let wait = match next(view, &turn.status) {
+    let wait = match next(view, turn) {
         Next::Wait(wait) => Wait::new(why, format!("nothing is written; {}", wait.message)),
         Next::Enter(entry) => {
-            for repository in view.repositories() {
-                turn.questions.insert(Question::Pullable(repository, entry.release.digest.clone()));
-            }
+            ask_before_entry(view, turn, &entry);
             match gates::first_closed(view, &entry) {
                 Some(wait) => Wait::new(
                     why,

@@ -82,8 +82,7 @@ fn round(value: f64) -> f64 {
 fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
     let members: Vec<&PodView<'_>> = view.live().filter(|p| p.asked(&flight.release)).collect();
     let name = label(&flight.release);
-    let broken = members.iter().find_map(|p| Some((p.waits_for(PULL_ERRORS)?, p.name())));
-    if let Some((why, pod)) = broken {
+    if let Some((why, pod)) = cannot_start(view, flight, &members) {
         let message = format!("{pod} reports {why} for {name}: put back, not quarantined");
         return Some(Judgement::PutBack { reason: "NotPullable", message });
     }
@@ -98,10 +97,8 @@ fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
     let stuck: Vec<&&PodView<'_>> = members
         .iter()
         .filter(|p| !(p.seen.ready && p.runs(&flight.release)) && p.moved_by(&flight.attempt))
-        .filter(|p| {
-            let since = p.has_it_since(&flight.attempt);
-            since.and_then(|s| s.checked_add(deadline).ok()).is_some_and(|over| over <= view.now)
-        })
+        // What cannot be pulled has not been tried.
+        .filter(|p| p.waits_for(PULL_ERRORS).is_none() && has_had_time(view, p))
         .collect();
     let first = stuck.first()?.name();
     if stuck.len() >= 2 {
@@ -114,6 +111,24 @@ fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
     let message =
         format!("{first} did not get Ready with {name} in {deadline:#}; one pod is no evidence: put back");
     Some(Judgement::PutBack { reason: "NeverReady", message })
+}
+
+fn has_had_time(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    let deadline = view.policy.health.ready_deadline;
+    pod.has_it_since().and_then(|s| s.checked_add(deadline).ok()).is_some_and(|over| over <= view.now)
+}
+
+/// A moved pod that cannot pull or start the candidate: at once while no pod of the step has it (decision 16), later
+/// after the time that a pod may take. Never evidence against the release: it may be the registry.
+fn cannot_start(view: &StageView<'_>, flight: &Flight, members: &[&PodView<'_>]) -> Option<(String, String)> {
+    let in_step = |p: &&PodView<'_>| {
+        p.seen.moved.as_ref().is_some_and(|m| m.attempt == flight.attempt && m.at >= flight.step_since)
+    };
+    let none_is_up = !members.iter().copied().filter(|p| in_step(&p)).any(|p| p.runs(&flight.release));
+    members.iter().filter(|p| p.moved_by(&flight.attempt)).find_map(|p| {
+        let why = p.waits_for(PULL_ERRORS)?;
+        ((none_is_up && in_step(p)) || has_had_time(view, p)).then(|| (why.to_owned(), p.name()))
+    })
 }
 
 /// At least two pods of the release in a crash loop, and no pod of the release before.

@@ -15,9 +15,11 @@ mod moves;
 pub mod pins;
 mod rolling_back;
 mod soaking;
+mod taking_back;
 mod templates;
 pub mod ticks;
 mod view;
+mod way_back;
 
 pub use view::{PodView, StageView};
 
@@ -25,6 +27,7 @@ use crate::{
     decision::{Action, Event, EventType, Question},
     image::Release,
     observed::{InterventionSeen, Skip},
+    policy::Policy,
     status::{Phase, StageStatus, Verified},
 };
 use jiff::Timestamp;
@@ -118,17 +121,28 @@ impl Turn {
 
     fn next_attempt(&mut self, view: &StageView<'_>) -> String {
         self.attempts += 1;
-        format!("{}-{}", view.policy.uid.get(..8).unwrap_or(&view.policy.uid), self.attempts)
+        format!("{}-{}", attempt_prefix(view.policy), self.attempts)
     }
+}
+
+fn attempt_prefix(policy: &Policy) -> &str {
+    policy.uid.get(..8).unwrap_or(&policy.uid)
+}
+
+/// The number of an attempt of this policy; none for another policy's.
+#[must_use]
+pub fn attempt_number(policy: &Policy, attempt: &str) -> Option<u64> {
+    attempt.strip_prefix(attempt_prefix(policy))?.strip_prefix('-')?.parse().ok()
 }
 
 /// One step of one stage.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     if !view.policy.may_write() {
         idle::report_only(view, turn);
+        drift::look(view, turn);
         return;
     }
-    rolling_back::begin_if_due(view, turn);
+    taking_back::begin_if_due(view, turn);
     match turn.status.phase {
         Phase::Idle => idle::step(view, turn),
         Phase::Applying => applying::step(view, turn),
@@ -138,6 +152,18 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     }
     pins::keep(view, turn);
     drift::look(view, turn);
+    turn.actions.sort_by_key(order);
+}
+
+/// The Quarantine before the first write, the pin and the template before the pods.
+fn order(action: &Action) -> u8 {
+    match action {
+        Action::WriteQuarantine(_) => 0,
+        Action::WritePin { .. } => 1,
+        Action::PatchTemplate(_) => 2,
+        Action::MovePod(_) => 3,
+        Action::DeletePin { .. } => 4,
+    }
 }
 
 /// The release that a stage's pins carry outside of a promotion.

@@ -2,8 +2,10 @@
 //!
 //! Guarantees (decision 15): forward, only pods that are Running, Ready and in no rollout of their own; never more
 //! pods of an owner unready than its budget, waves included; the first pod of a step is Ready before others follow.
+//! One exception: a pod that cannot pull what it has (its digest is gone), or is not Ready on what is quarantined or
+//! was refused here, has nothing to lose, and is moved with the last step; else it would wait for ever.
 
-use super::{PodView, StageView};
+use super::{PodView, StageView, view::PULL_ERRORS};
 use crate::{
     decision::{Action, ImageChange, PodMove, Purpose},
     image::{Release, Tag},
@@ -36,6 +38,24 @@ impl<'v> Budgets<'v> {
             state.unready += usize::from(!pod.seen.ready);
         }
         let moving = view.live().filter(|p| p.moved_by(attempt) && !p.seen.ready).count();
+        Self { view, owners, moving }
+    }
+
+    /// Those of taking back (decision 17): only what the rollback itself made unready, and not for ever.
+    #[must_use]
+    pub fn of_taking_back(view: &'v StageView<'v>, attempt: &str) -> Self {
+        let limit = view.policy.health.ready_deadline;
+        let mut owners: BTreeMap<String, OwnerState> = BTreeMap::new();
+        let mut moving = 0;
+        for pod in view.live() {
+            let state = owners.entry(pod.owner()).or_default();
+            state.pods += 1;
+            let lately = pod.seen.moved.as_ref().is_some_and(|m| view.now.duration_since(m.at) < limit);
+            if pod.moved_by(attempt) && !pod.seen.ready && lately {
+                state.unready += 1;
+                moving += 1;
+            }
+        }
         Self { view, owners, moving }
     }
 
@@ -89,6 +109,7 @@ pub fn for_wave<'v>(
     let mut free: Vec<&PodView<'_>> =
         view.live().filter(|p| p.movable() && in_place(view, p) && !p.asked(release)).collect();
     let mut chosen: Vec<&'v PodView<'v>> = Vec::new();
+    free.retain(|p| !edited(p, release, attempt));
     while chosen.len() < wanted && !free.is_empty() {
         let best = free.iter().enumerate().min_by_key(|(_, p)| {
             let (members, old_ready) = by_owner.get(&p.owner()).copied().unwrap_or_default();
@@ -97,7 +118,9 @@ pub fn for_wave<'v>(
         });
         let Some((index, _)) = best else { break };
         let pod = free.swap_remove(index);
-        if budgets.take(pod) {
+        let (members, old_ready) = by_owner.get(&pod.owner()).copied().unwrap_or_default();
+        let last_of_its_kind = members > 0 && old_ready < 2;
+        if !last_of_its_kind && budgets.take(pod) {
             let (members, old_ready) = by_owner.entry(pod.owner()).or_default();
             *members += 1;
             *old_ready = old_ready.saturating_sub(1);
@@ -106,6 +129,22 @@ pub fn for_wave<'v>(
         }
     }
     chosen
+}
+
+/// How many pods waves can give `release` at most: each owner with several pods keeps one to compare with.
+#[must_use]
+pub fn most_in_waves(view: &StageView<'_>) -> usize {
+    let mut by_owner: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in view.live().filter(|p| in_place(view, p) && !p.seen.of_job) {
+        *by_owner.entry(pod.owner()).or_default() += 1;
+    }
+    by_owner.values().map(|pods| (pods - 1).max(1)).sum()
+}
+
+/// This attempt gave it the release, and somebody changed that by hand: never undone (decision 13).
+#[must_use]
+pub fn edited(pod: &PodView<'_>, release: &Release, attempt: &str) -> bool {
+    pod.moved_by(attempt) && !pod.asked(release)
 }
 
 /// Attempt ids begin with their policy's uid.
@@ -122,12 +161,37 @@ pub fn for_batch<'v>(
     template_rolls: bool,
 ) -> Vec<&'v PodView<'v>> {
     let mut budgets = Budgets::count(view, attempt);
-    view.live()
-        .filter(|p| p.movable() && in_place(view, p) && !p.asked(release))
+    waits_for_it(view, release, attempt)
         // A workload that rolls its new template out moves its pods itself.
         .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
-        .filter(|p| budgets.take(p))
+        .filter(|p| nothing_to_lose(view, p) || budgets.take(p))
         .collect()
+}
+
+/// Not Ready, and on something that it should not have, or cannot have: moving it makes nothing worse.
+fn nothing_to_lose(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    if pod.seen.ready || pod.seen.of_job || !pod.live() {
+        return false;
+    }
+    let refused = view.life.stages.get(view.index).map(|s| &s.refused);
+    let unwanted = |r: Release| {
+        view.facts.quarantine_of(&r).is_some()
+            || refused.is_some_and(|list| list.contains_key(&r.contents_key()))
+    };
+    let asked = pod.containers.iter().filter_map(|c| c.asked());
+    pod.waits_for(PULL_ERRORS).is_some()
+        || asked.filter_map(|digest| view.facts.release_of(view.life, digest)).any(unwanted)
+}
+
+/// Pods that the last step has to give `release`.
+pub fn waits_for_it<'v>(
+    view: &'v StageView<'v>,
+    release: &Release,
+    attempt: &str,
+) -> impl Iterator<Item = &'v PodView<'v>> {
+    view.live()
+        .filter(|p| (p.movable() || nothing_to_lose(view, p)) && in_place(view, p))
+        .filter(move |p| !p.asked(release) && !edited(p, release, attempt))
 }
 
 /// The effect that moves one pod to `release`.

@@ -3,7 +3,7 @@
 //! Guarantees: a pin that says the right thing is not written; the candidate is written only while widening is
 //! allowed; what a person changed is put back once, then left alone and named (K20).
 
-use super::{StageView, Turn, current_of, moves::pin_tag};
+use super::{StageView, Turn, Wait, current_of, idle, moves::pin_tag};
 use crate::{
     decision::{Action, EventType},
     gates::label,
@@ -11,8 +11,9 @@ use crate::{
     observed::PinSeen,
     pin::{PinDeletion, PinOwner, PinSpec},
     policy::{DeletionPolicy, PodsTarget, Target},
-    status::{Phase, Pinned, Step},
+    status::{Flight, Phase, Pinned, Source, Step, Verified},
 };
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// After so many changes by somebody else a pin is left alone.
@@ -37,21 +38,14 @@ pub struct Wanted {
 #[must_use]
 pub fn wanted(view: &StageView<'_>, turn: &Turn) -> Option<Wanted> {
     let status = &turn.status;
-    if status.phase == Phase::RollingBack {
-        let rollback = status.rollback.as_ref()?;
+    if let Some(rollback) = &status.rollback {
         let quarantined = rollback.quarantine.is_none() || view.facts.quarantine_of(&rollback.bad).is_some();
         let release = rollback.to.clone().filter(|_| quarantined)?;
         return Some(Wanted { release, candidate: false, back: true, only_tags: status.only_tags.clone() });
     }
-    if let Some(flight) = status.flight.as_ref().filter(|f| f.step == Step::All)
-        && matches!(status.phase, Phase::Applying | Phase::Soaking)
-    {
-        return Some(Wanted {
-            release: flight.release.clone(),
-            candidate: true,
-            back: false,
-            only_tags: Vec::new(),
-        });
+    if let Some(flight) = status.flight.as_ref().filter(|f| f.step == Step::All) {
+        // Blocked with a candidate: a person decides, and until then the pins stay as they are.
+        return matches!(status.phase, Phase::Applying | Phase::Soaking).then(|| candidate(flight));
     }
     let current = current_of(status)?;
     Some(Wanted {
@@ -62,6 +56,10 @@ pub fn wanted(view: &StageView<'_>, turn: &Turn) -> Option<Wanted> {
     })
 }
 
+fn candidate(flight: &Flight) -> Wanted {
+    Wanted { release: flight.release.clone(), candidate: true, back: false, only_tags: Vec::new() }
+}
+
 /// Brings the stage's pins to what they should say.
 pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
     if view.seen.stale_since.is_some() {
@@ -69,12 +67,9 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
     }
     remove_unwanted(view, turn);
     let Some(wanted) = wanted(view, turn) else { return };
-    let adopted_without_tags = !wanted.candidate
-        && wanted.only_tags.is_empty()
-        && current_of(&turn.status).is_some_and(|c| c.source == crate::status::Source::Adopted)
-        && turn.status.flight.is_none()
-        && turn.status.rollback.is_none();
-    if adopted_without_tags || (view.conflict.is_some() && !wanted.back) {
+    // Adopted from explicit versions: nobody's version is changed by a pin that was not there.
+    let not_yet = adopted_without_tags(turn, &wanted) && mine(view).next().is_none();
+    if not_yet || (view.conflict.is_some() && !wanted.back) {
         return;
     }
     let wrong = wrong_pins(view, &wanted);
@@ -103,6 +98,16 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
             stage: view.stage.name.clone(),
         });
     }
+}
+
+fn adopted_without_tags(turn: &Turn, wanted: &Wanted) -> bool {
+    let adopted = |v: &Verified| v.source == Source::Adopted && v.release.digest == wanted.release.digest;
+    !wanted.candidate && wanted.only_tags.is_empty() && turn.status.verified.iter().any(adopted)
+}
+
+/// The pins that this stage has written.
+fn mine<'v>(view: &'v StageView<'_>) -> impl Iterator<Item = &'v PinSeen> {
+    view.all.pins.iter().filter(|p| p.spec.stage == view.stage.name && p.spec.policy.uid == view.policy.uid)
 }
 
 type Wrong<'v> = (String, String, PinSpec, Option<&'v PinSeen>);
@@ -166,8 +171,13 @@ fn confirm(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted) {
     if pinned.digest != wanted.release.digest {
         *pinned = fresh(view, wanted);
     }
-    pinned.confirmed = true;
-    pinned.namespaces = namespaces;
+    if !pinned.confirmed {
+        pinned.confirmed = true;
+        turn.deadline = Some(view.now);
+    }
+    if let Some(pinned) = &mut turn.status.pinned {
+        pinned.namespaces = namespaces;
+    }
 }
 
 fn fresh(view: &StageView<'_>, wanted: &Wanted) -> Pinned {
@@ -188,8 +198,8 @@ fn remembered(view: &StageView<'_>) -> Vec<String> {
 
 /// Whether the pins that differ are a person's doing, and are left to them (decision 13).
 fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[Wrong<'_>]) -> bool {
-    if wrong.iter().any(|(.., seen)| seen.and_then(|p| p.manual_until).is_some_and(|until| view.now < until))
-    {
+    if let Some(until) = manual_until(view, wrong) {
+        turn.wake(until);
         return true;
     }
     let edited =
@@ -200,6 +210,9 @@ fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[W
                 None => turn.status.pinned.as_ref().is_some_and(|p| p.namespaces.contains(namespace)),
             });
     let Some(pinned) = turn.status.pinned.as_mut().filter(|_| edited) else { return false };
+    if wanted.candidate {
+        return left_to_a_person(view, turn);
+    }
     if pinned.put_back >= CONTESTED_AFTER {
         return true;
     }
@@ -220,14 +233,46 @@ fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[W
     false
 }
 
+fn manual_until(view: &StageView<'_>, wrong: &[Wrong<'_>]) -> Option<Timestamp> {
+    let untils = wrong.iter().filter_map(|(.., seen)| seen.and_then(|p| p.manual_until));
+    untils.filter(|until| view.now < *until).max()
+}
+
+/// In flight a person's change is never undone towards the candidate (decision 13): held, until a Resume.
+fn left_to_a_person(view: &StageView<'_>, turn: &mut Turn) -> bool {
+    let Some(pinned) = turn.status.pinned.as_mut() else { return false };
+    if pinned.put_back >= CONTESTED_AFTER && idle::resumed(view, Some(pinned.at)) {
+        pinned.put_back = 0;
+        pinned.confirmed = false;
+        return false;
+    }
+    if pinned.put_back < CONTESTED_AFTER {
+        pinned.put_back = CONTESTED_AFTER;
+        pinned.at = view.now;
+        turn.wake(view.now);
+    }
+    true
+}
+
+/// Why the whole stage is not given the candidate though nothing else stops it: a person has a pin in their hands.
+#[must_use]
+pub fn held(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> Option<Wait> {
+    let wrong = wrong_pins(view, &candidate(flight));
+    let (namespace, name, ..) = wrong.first()?;
+    let held = |why: &str| {
+        Wait::new("EditedByHand", format!("ImagePin {namespace}/{name} was changed by hand: held; {why}"))
+    };
+    if let Some(until) = manual_until(view, &wrong) {
+        return Some(held("its `lockkeeper.dev/manual-until` says until when").until(until));
+    }
+    let pinned = turn.status.pinned.as_ref().filter(|p| p.digest == flight.release.digest)?;
+    let edited = pinned.put_back >= CONTESTED_AFTER && !idle::resumed(view, Some(pinned.at));
+    edited.then(|| held("a Resume goes on, a RollBack takes the release back"))
+}
+
 /// Pins of this stage in namespaces, or for targets, that it no longer has.
 fn remove_unwanted(view: &StageView<'_>, turn: &mut Turn) {
-    let mine = view
-        .all
-        .pins
-        .iter()
-        .filter(|p| p.spec.stage == view.stage.name && p.spec.policy.uid == view.policy.uid);
-    for pin in mine {
+    for pin in mine(view) {
         let wanted = view.stage.targets.iter().enumerate().any(|(index, target)| {
             matches!(target, Target::Pods(_))
                 && pin.key.name == name(view, index)

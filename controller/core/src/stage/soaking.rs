@@ -3,7 +3,7 @@
 //! Guarantees: no time counts while watches are stale, wave pods are missing or pods with the candidate are not
 //! Ready; one look adds at most two ticks; a soak that cannot end is Blocked (Inconclusive), never verified.
 
-use super::{StageView, Turn, Wait, applying, flight, rolling_back};
+use super::{StageView, Turn, Wait, applying, flight, taking_back};
 use crate::{
     gates::label,
     status::{Flight, Phase},
@@ -92,16 +92,14 @@ fn count_time(view: &StageView<'_>, flight: &mut Flight, stopped: bool) {
 pub fn out_of_time(view: &StageView<'_>, turn: &mut Turn) -> bool {
     let Some(flight) = &mut turn.status.flight else { return false };
     let health = &view.policy.health;
-    if view.seen.stale_since.is_none() {
-        flight.no_data_since = None;
-    } else if flight.no_data_since.is_none() {
-        flight.no_data_since = view.seen.stale_since;
-    }
+    let dark_since = flight.no_data_since.or(view.seen.stale_since);
+    flight.no_data_since = dark_since.filter(|_| view.seen.stale_since.is_some());
     let name = label(&flight.release);
     let needed = SignedDuration::from_secs(flight::soak_seconds(view, flight));
     let most = view.stage.max_soak.max(needed.saturating_mul(2));
-    let soak_ends = flight.step_since.saturating_add(most).unwrap_or(view.now);
-    let data_ends = flight.no_data_since.and_then(|s| s.checked_add(health.no_data_max).ok());
+    let soak_ends =
+        flight.soaking_since.unwrap_or(flight.step_since).saturating_add(most).unwrap_or(view.now);
+    let data_ends = dark_since.and_then(|s| s.checked_add(health.no_data_max).ok());
     let why = if soak_ends <= view.now {
         Some(format!("{name} has not been healthy for its whole soak within {most:#}"))
     } else if data_ends.is_some_and(|end| end <= view.now) {
@@ -113,7 +111,7 @@ pub fn out_of_time(view: &StageView<'_>, turn: &mut Turn) -> bool {
     match why {
         // Without fresh watches nothing is put back either: the deadline acts once they are back.
         Some(message) if view.seen.stale_since.is_none() => {
-            rolling_back::put_back(view, turn, "Inconclusive", message);
+            taking_back::put_back(view, turn, "Inconclusive", message);
             true
         }
         _ => false,

@@ -9,10 +9,14 @@ use crate::{
     image::{ImageRef, Release},
     observed::WorkloadSeen,
     policy::Target,
+    status::Contest,
 };
 
 /// Writes that another manager may undo before a workload is left alone.
 pub const CONTESTED_AFTER: u32 = 3;
+
+/// Workloads whose writes are counted once they are right.
+const COUNTED: usize = 100;
 
 /// The images of a workload's template that should change for `release`.
 fn changes(view: &StageView<'_>, workload: &WorkloadSeen, release: &Release) -> Vec<ImageChange> {
@@ -67,7 +71,10 @@ pub fn change(view: &StageView<'_>, turn: &mut Turn, release: &Release, purpose:
     for workload in &view.seen.workloads {
         let containers = changes(view, workload, release);
         if containers.is_empty() || !writable(workload) {
-            turn.status.contested.remove(&contest_key(workload, release));
+            // Right for now: the count stays, for a manager that sets it back between two looks.
+            if turn.status.contested.len() > COUNTED {
+                turn.status.contested.remove(&contest_key(workload, release));
+            }
             continue;
         }
         if !may_write_again(view, turn, workload, release) {
@@ -98,12 +105,17 @@ fn may_write_again(
     release: &Release,
 ) -> bool {
     let key = contest_key(workload, release);
-    let writes = turn.status.contested.get(&key).copied().unwrap_or(0);
+    let generation = workload.generation;
+    let Contest { writes, generation: last } = turn.status.contested.get(&key).copied().unwrap_or_default();
     if writes >= CONTESTED_AFTER {
         return false;
     }
+    if writes > 0 && last == generation {
+        // It did not land, or was refused: nobody undid anything.
+        return true;
+    }
     // Every write towards one release is counted; one suffices unless somebody undoes it.
-    turn.status.contested.insert(key, writes + 1);
+    turn.status.contested.insert(key, Contest { writes: writes + 1, generation });
     if writes + 1 == CONTESTED_AFTER {
         let manager = workload.image_managers.values().next().map_or("another manager", String::as_str);
         let message = format!(

@@ -135,14 +135,14 @@ fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
     i64::try_from(now.duration_since(entered).as_millis() / length).unwrap_or(0).max(0)
 }
 
-/// Deaths less those that the move of this attempt caused.
-fn crashes_of(pod: &PodView<'_>, attempt: &str) -> u32 {
+/// Deaths less those before its last move and the one that the move caused, whatever it was for.
+fn crashes_of(pod: &PodView<'_>) -> u32 {
     match &pod.seen.moved {
-        Some(m) if m.attempt == attempt => {
+        Some(m) => {
             let ours = u32::try_from(pod.containers.len()).unwrap_or(u32::MAX);
             pod.deaths().saturating_sub(m.deaths_before.saturating_add(ours))
         }
-        _ => pod.deaths(),
+        None => pod.deaths(),
     }
 }
 
@@ -163,7 +163,7 @@ fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Samp
     let (mut arms, mut sampled, mut taken) = (Arms::default(), BTreeMap::new(), [0usize; 2]);
     for pod in candidates {
         let Some(arm) = arm_of(pod, &flight.release, flight.from.as_ref()) else { continue };
-        let warm = pod.has_it_since(&flight.attempt).is_some_and(|since| {
+        let warm = pod.has_it_since().is_some_and(|since| {
             since.saturating_add(view.policy.health.warm_up).is_ok_and(|over| over <= view.now)
         });
         let count = &mut taken[usize::from(arm == Arm::Baseline)];
@@ -179,7 +179,7 @@ fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Samp
             arm,
             node: pod.seen.node.clone(),
             name: pod.name(),
-            deaths: crashes_of(pod, &flight.attempt),
+            deaths: crashes_of(pod),
             died: pod.died(),
         };
         sampled.insert(pod.seen.key.uid.clone(), entry);

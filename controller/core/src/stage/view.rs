@@ -116,7 +116,8 @@ pub struct Governed<'a> {
 
 impl Governed<'_> {
     /// The digest it was told to run, or, where its image names none, the one it runs.
-    fn asked(&self) -> Option<&Digest> {
+    #[must_use]
+    pub fn asked(&self) -> Option<&Digest> {
         self.image.digest().or(self.seen.running.as_ref())
     }
 }
@@ -236,13 +237,10 @@ impl<'a> PodView<'a> {
         self.containers.iter().filter_map(|c| c.seen.waiting.as_deref()).find(|w| reasons.contains(w))
     }
 
-    /// Since when it has what `attempt` gave it: the move's time, or its birth.
+    /// Since when it has what it has: its last move, or its birth.
     #[must_use]
-    pub fn has_it_since(&self, attempt: &str) -> Option<Timestamp> {
-        match &self.seen.moved {
-            Some(m) if m.attempt == attempt => Some(m.at),
-            _ => self.seen.created,
-        }
+    pub fn has_it_since(&self) -> Option<Timestamp> {
+        self.seen.moved.as_ref().map_or(self.seen.created, |m| Some(m.at))
     }
 }
 

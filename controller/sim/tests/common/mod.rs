@@ -1,11 +1,13 @@
 //! The world of the stories: three stages, an application with a telemetry sidecar at `:latest`.
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
+pub mod chaos;
+
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     policy::{
         Amount, DeletionPolicy, DriftMode, HealthSettings, Mode, Movement, Namespaces, PodsTarget, Policy,
-        RollbackMode, Stage, Target,
+        RollbackMode, Stage, Target, Wave,
     },
     select::{Order, Selection},
 };
@@ -97,4 +99,9 @@ pub fn incident_world(seed: u64) -> World {
 /// Panics under production's traffic only.
 pub fn panics_in_prod(rate: f64) -> Behaviour {
     Behaviour { crashes_per_hour: rate, only_in: ["prod".to_owned()].into(), ..Behaviour::default() }
+}
+
+/// A wave of so many pods with a soak of so many minutes.
+pub fn wave(pods: u32, minutes: i64) -> Wave {
+    Wave { pods: Amount::Count(pods), soak: SignedDuration::from_mins(minutes) }
 }
