@@ -210,7 +210,7 @@ impl Outcome {
     pub fn summary(&self) -> String {
         let lived: usize = self.stages.iter().map(|stage| stage.lived).sum();
         let bad: usize = self.stages.iter().map(|stage| stage.ever_bad).sum();
-        let line = |what: &str, value: String| format!("{what:<40} {value}");
+        let line = |what: &str, value: String| format!("{what:<44} {value}");
         let mut lines = vec![line("pods that ever ran 0.29.0", format!("{bad} of {lived} that lived"))];
         for stage in &self.stages {
             let StageOutcome { name, ever_bad, lived, bad_crashes, .. } = stage;
