@@ -1,10 +1,12 @@
 //! The command line.
 //!
-//! Exit codes, stable: 0 done; 1 it could not be done (the message says why); 2 the arguments are wrong.
+//! Exit codes, stable: 0 done; 1 it could not be done (the message says why); 2 the arguments are wrong; 3 `plan` found
+//! something that would keep the policy from working.
 //! Results go to standard output, everything else to standard error. No output holds a credential.
 
 mod crd;
 mod get;
+mod plan;
 mod run;
 mod table;
 mod wire;
@@ -20,7 +22,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong, 3 plan found something \
+                          that would keep the policy from working.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -28,6 +31,8 @@ enum Command {
     Run(run::Args),
     /// Show the policies: stages, phases, what each waits for and until when.
     Get(get::Args),
+    /// Show what a policy file would do to this cluster. Writes nothing.
+    Plan(plan::Args),
     /// Print the custom resource definitions.
     Crd,
 }
@@ -50,6 +55,8 @@ enum Failure {
     Failed(String),
     /// The arguments are wrong.
     Usage(String),
+    /// What was found is on standard output already.
+    Found,
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -90,6 +97,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Get(args) => get::run(&args).await,
+            Command::Plan(args) => plan::run(&args).await,
             Command::Crd => crd::run(),
         }
     });
@@ -105,6 +113,7 @@ pub fn main() -> ExitCode {
             eprintln!("lockkeeper: {why}");
             ExitCode::from(2)
         }
+        Err(Failure::Found) => ExitCode::from(3),
     }
 }
 

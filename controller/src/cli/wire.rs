@@ -36,6 +36,15 @@ pub struct Installation {
     namespace: String,
 }
 
+impl Installation {
+    /// All kinds with a pod template.
+    pub fn kinds(&self) -> Vec<WorkloadKind> {
+        let mut kinds = WorkloadKind::builtin();
+        kinds.extend(self.workload_kinds.iter().cloned());
+        kinds
+    }
+}
+
 /// A connection to one cluster.
 pub struct Connection {
     /// Speaks to its API server.

@@ -6,7 +6,7 @@ use crate::{
     gates::label,
     health::{Promotion, pod_time, stage_evidence},
     image::Release,
-    policy::{Amount, Movement, Target, Wave},
+    policy::{Amount, Movement, Stage, Target, Wave},
     status::{Flight, HealthMemory, Phase, Source, Step, VERIFIED, Verified, WavePlan},
 };
 use jiff::SignedDuration;
@@ -27,7 +27,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
     let from = current_of(&turn.status).map(|v| v.release.clone());
     let again = from.as_ref().is_some_and(|from| view.facts.same(from, &entry.release));
     // What soaks again is everywhere already.
-    let waves = if again { Vec::new() } else { plan(view, ready) };
+    let waves = if again { Vec::new() } else { waves_of(view.stage, view.live().count(), ready) };
     let step = if waves.is_empty() { Step::All } else { Step::Wave(0) };
     let skip_window = entry.skips(crate::observed::Skip::Window);
     let promoted_by = entry.promote.as_ref().map(|p| p.requested_by.clone());
@@ -68,13 +68,14 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
     turn.wake(view.now);
 }
 
-fn plan(view: &StageView<'_>, ready: usize) -> Vec<WavePlan> {
-    let in_place = view.stage.targets.iter().any(|t| match t {
+/// The waves that a stage of so many pods has, of which so many are ready.
+#[must_use]
+pub fn waves_of(stage: &Stage, pods: usize, ready: usize) -> Vec<WavePlan> {
+    let in_place = stage.targets.iter().any(|t| match t {
         Target::Pods(t) => t.movement == Movement::InPlace,
         Target::Workloads(_) => true,
     });
-    let pods = view.live().count();
-    let waves: &[Wave] = match &view.stage.waves {
+    let waves: &[Wave] = match &stage.waves {
         _ if !in_place || pods < MIN_FOR_WAVES => &[],
         Some(waves) => waves,
         None => &DEFAULT_WAVES,

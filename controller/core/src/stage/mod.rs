@@ -21,6 +21,7 @@ pub mod ticks;
 mod view;
 mod way_back;
 
+pub use flight::waves_of;
 pub use view::{PodView, StageView};
 
 use crate::{

@@ -142,6 +142,14 @@ impl Lookups {
         }
     }
 
+    /// Lookups that are under way or due now.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        let (state, now) = (self.lock(), Instant::now());
+        let due = state.due.iter().take_while(|(at, _)| *at <= now).count();
+        due + state.entries.values().filter(|entry| entry.running).count()
+    }
+
     /// A policy is gone: what only it wanted is not looked up any more.
     pub fn forget(&self, policy: &PolicyKey) {
         let mut state = self.lock();
