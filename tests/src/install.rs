@@ -45,9 +45,16 @@ pub async fn install(bed: &Bed) -> Result<()> {
 
 /// Starts the controller as its ServiceAccount. It may speak to the bed's registry, which is on loopback.
 pub async fn start_controller(bed: &Bed, name: &str) -> Result<Controller> {
+    start_controller_with(bed, name, &[]).await
+}
+
+/// The same with further arguments.
+pub async fn start_controller_with(bed: &Bed, name: &str, more: &[&str]) -> Result<Controller> {
     let registry = bed.registry();
     let http = format!("127.0.0.1:{}", ports::free()?);
-    let args = ["run", "--allow-host", registry.host(), "--http-addr", &http, "--log-format", "human"];
+    let mut args =
+        vec!["run", "--allow-host", registry.host(), "--http-addr", &http, "--log-format", "human"];
+    args.extend(more);
     Controller::start(bed, name, CONTROLLER, &args, &[]).await
 }
 

@@ -6,9 +6,9 @@ use crate::{
     conditions::Condition,
     decision::Decision,
     gates::label,
-    observed::{BirthPinning, Observed},
+    observed::{BirthPinning, MissingRight, Observed, StageSeen},
     policy::{Mode, Policy, Target},
-    stage::current_of,
+    stage::{current_of, pins::CONTESTED_AFTER},
     status::{Phase, StageStatus, Status},
 };
 use jiff::Timestamp;
@@ -24,7 +24,9 @@ pub fn conclude(policy: &Policy, seen: &Observed, decision: &mut Decision, now: 
     let (reason, message) = sentence(policy, seen, status);
     let blocked = status.stages.iter().any(|s| s.phase == Phase::Blocked);
     let moving = status.stages.iter().any(|s| s.flight.is_some() || s.rollback.is_some());
-    let stuck = status.stages.iter().any(|s| s.phase == Phase::Idle && is_trouble(&s.reason));
+    let stuck = status.stages.iter().any(|s| {
+        (s.phase == Phase::Idle && is_trouble(&s.reason)) || missing_right(policy, seen, s).is_some()
+    });
     let ready = !blocked && !stuck && !moving;
     set(status, policy, now, "Ready", yes(ready), &reason, &message);
     set(status, policy, now, "Reconciling", yes(moving), if moving { "Progressing" } else { "UpToDate" }, "");
@@ -54,6 +56,7 @@ fn is_trouble(reason: &str) -> bool {
             | "LeftAlone"
             | "Mixed"
             | "RepositoryMismatch"
+            | "NoContainers"
             | "NoPods"
             | "NotPullable"
             | "OutOfRange"
@@ -106,6 +109,7 @@ fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, Strin
         Phase::Blocked => 0,
         Phase::RollingBack => 1,
         Phase::Idle if is_trouble(&s.reason) => 2,
+        _ if missing_right(policy, seen, s).is_some() => 2,
         Phase::Applying | Phase::Soaking => 3,
         Phase::Idle if !CALM.contains(&s.reason.as_str()) => 4,
         Phase::Idle => 5,
@@ -118,12 +122,10 @@ fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, Strin
     }
     match status.stages.iter().min_by_key(urgency) {
         Some(stage) if urgency(&stage) < 5 => {
-            let refusal = policy
-                .stages
-                .iter()
-                .position(|s| s.name == stage.name)
-                .and_then(|i| seen.stages.get(i))
-                .and_then(|s| s.refusals.last());
+            if let Some(right) = missing_right(policy, seen, stage) {
+                return ("Forbidden".to_owned(), format!("{}: {right}; {}", stage.name, stage.message));
+            }
+            let refusal = seen_of(policy, seen, stage).and_then(|s| s.refusals.last());
             let refused = refusal.map(|r| format!("; last refusal: {r}")).unwrap_or_default();
             (stage.reason.clone(), format!("{}: {}{refused}", stage.name, stage.message))
         }
@@ -138,6 +140,38 @@ fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, Strin
     }
 }
 
+fn seen_of<'s>(policy: &Policy, seen: &'s Observed, stage: &StageStatus) -> Option<&'s StageSeen> {
+    let index = policy.stages.iter().position(|s| s.name == stage.name)?;
+    seen.stages.get(index)
+}
+
+/// A right that a stage lacks in the middle of something; an idle stage says so itself.
+fn missing_right<'s>(policy: &Policy, seen: &'s Observed, stage: &StageStatus) -> Option<&'s MissingRight> {
+    let seen = seen_of(policy, seen, stage).filter(|_| stage.phase != Phase::Idle)?;
+    seen.missing_rights.first()
+}
+
+/// A pin that somebody else changes again and again: the pods that are born with it are theirs.
+fn contested_pin(seen: &Observed, status: &Status) -> Option<String> {
+    // In flight it is one change that is held, and the stage says so.
+    let contested = |s: &&StageStatus| {
+        s.flight.is_none() && s.pinned.as_ref().is_some_and(|p| p.put_back >= CONTESTED_AFTER)
+    };
+    let stage = status.stages.iter().find(contested)?;
+    let pin = seen.pins.iter().find(|p| p.spec.stage == stage.name && !p.as_written);
+    Some(match pin {
+        Some(pin) => format!(
+            "{} changes ImagePin {}/{} again and again; it is left alone, and new pods get what it says",
+            pin.manager.as_deref().unwrap_or("somebody"),
+            pin.key.namespace,
+            pin.key.name
+        ),
+        None => {
+            format!("somebody deletes ImagePins of stage {} again and again; they are left alone", stage.name)
+        }
+    })
+}
+
 /// What newborn pods really carry (decision 8).
 fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Timestamp) {
     let pins_pods = policy.stages.iter().any(|s| s.targets.iter().any(|t| matches!(t, Target::Pods(_))));
@@ -147,6 +181,7 @@ fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Tim
     }
     let unpinned: u64 = status.stages.iter().map(|s| s.unpinned_births).sum();
     let installed = seen.stages.iter().find_map(|s| s.birth_pinning);
+    let contested = contested_pin(seen, status);
     let (state, reason, message) = match installed {
         None => ("Unknown", "NotSeen", "the admission policy has not been looked up yet".to_owned()),
         Some(BirthPinning::Missing) => (
@@ -154,6 +189,9 @@ fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Tim
             "NotInstalled",
             "the admission policy lockkeeper-pin-at-birth, or its binding, is missing; new pods are put right after they are seen".to_owned(),
         ),
+        Some(BirthPinning::Installed) if contested.is_some() => {
+            ("False", "Contested", contested.unwrap_or_default())
+        }
         Some(BirthPinning::Installed) if unpinned > 0 => (
             "True",
             "SomeUnpinned",

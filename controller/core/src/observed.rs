@@ -12,6 +12,7 @@ use crate::{
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -125,6 +126,16 @@ pub struct MissingRight {
     pub namespace: String,
     /// The identity that lacks it.
     pub user: String,
+}
+
+impl fmt::Display for MissingRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, resource, namespace, user } = self;
+        write!(
+            f,
+            "{user} may not {verb} {resource} in namespace {namespace}; a Role and a RoleBinding there would allow it"
+        )
+    }
 }
 
 /// Identity of a namespaced object.

@@ -96,6 +96,11 @@ pub const WAITS: &[Word] = &[
     ),
     word("NoCandidate", "selection has not chosen a release yet", "see the registry's reasons below"),
     word("NoPods", "no pod matches the stage", "check its selector and namespaces"),
+    word(
+        "NoContainers",
+        "no container of what matches has one of the names in `containers`",
+        "correct `containers`",
+    ),
     word("NoReadyPods", "pods match, and none of them is Ready", "ends when one is"),
     word(
         "RepositoryMismatch",
@@ -183,6 +188,11 @@ pub const WAITS: &[Word] = &[
         "`Resume` goes on, `RollBack` takes it back",
     ),
     word("Applying", "pods or templates are being changed", "ends by itself"),
+    word(
+        "Contested",
+        "another manager keeps setting the image of a workload back; the message names both",
+        "target `pods`, or leave that field out there; ends at `maxSoak`",
+    ),
     word(
         "WaveUnstable",
         "more wave pods went away than are replaced",
@@ -277,6 +287,11 @@ pub const CONDITIONS: &[Word] = &[
         "NotInstalled",
         "the admission policy or its binding is missing",
         "install the chart, which brings it",
+    ),
+    word(
+        "Contested",
+        "somebody changes or deletes a pin again and again; it is left alone, and new pods get what it says",
+        "settle it with them; an annotation `lockkeeper.dev/manual-until` says until when a pin is theirs",
     ),
     word("NotSeen", "the admission policy has not been looked up yet", "ends by itself"),
 ];

@@ -94,12 +94,15 @@ fn restore(view: &StageView<'_>, turn: &mut Turn) -> Restored {
         return Restored::NothingSaid;
     }
     turn.questions.insert(Question::Digest(view.policy.image.clone(), (*digest).clone()));
-    let Some(release) = view.facts.release_of(view.life, digest) else {
+    let Some(mut release) = view.facts.release_of(view.life, digest) else {
         return Restored::Asking(Wait::new(
             "Restoring",
             format!("asks the registry what {} is", digest.short()),
         ));
     };
+    // The pin knows its tag, which the registry tells only later.
+    let tag = view.all.pins.iter().find(|p| p.spec.digest == **digest).and_then(|p| p.spec.tag.clone());
+    release.tag = release.tag.or(tag);
     turn.status.only_tags = only_tags.into_iter().collect();
     adopt(view, turn, release, Source::Restored);
     Restored::FromPins

@@ -48,7 +48,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
 fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
-    let counts = matches!(wait.reason, "Applying" | "WaveUnstable");
+    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
     let Some(since) = status.since.filter(|_| still && counts) else { return false };
     let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
     turn.wake(over);
@@ -177,7 +177,11 @@ fn give_wave(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, members
         }
         let missing = (wanted - members) as usize;
         let moved = move_some(view, turn, flight, missing);
-        let why = if moved == 0 { "waits for pods it may move" } else { "moves pods" };
+        let why = match moves::held_back(view, &flight.release, &flight.attempt, false) {
+            Some(held) if moved == 0 => held,
+            None if moved == 0 => "waits for pods it may move".to_owned(),
+            _ => "moves pods".to_owned(),
+        };
         return Some(Wait::new("Applying", format!("{name}: {members} of {wanted} pods have it; {why}")));
     }
     let unready = view.live().filter(|p| p.moved_by(&flight.attempt)).filter(|p| !up(p, flight)).count();
@@ -233,8 +237,11 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
         return Some(closed);
     }
     templates::change(view, turn, &flight.release, Purpose::Promote);
-    let mut batch =
-        moves::for_batch(view, &flight.release, &flight.attempt, templates::roll_by_themselves(view));
+    if let Some(contested) = templates::contested(view, turn, &flight.release) {
+        return Some(Wait::new("Contested", format!("{name}: {contested}")));
+    }
+    let rolls = templates::roll_by_themselves(view);
+    let mut batch = moves::for_batch(view, &flight.release, &flight.attempt, rolls);
     if !first_is_ready(view, flight) {
         batch.truncate(usize::from(!first_is_on_its_way(view, flight)));
     }
@@ -249,14 +256,13 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     let all = view.live().count();
     // What is given at birth only has proved nothing while no pod was born with it.
     let nobody = have == 0 && all > 0;
-    if left > 0 || rolling > 0 || unready > allowed || nobody || !pins_say_it(turn, flight) {
-        return Some(Wait::new(
-            "Applying",
-            format!(
-                "{name}: {have} of {all} pods run it{}",
-                if unready > 0 { format!("; {}", not_ready(unready)) } else { String::new() }
-            ),
-        ));
+    let held = moves::held_back(view, &flight.release, &flight.attempt, rolls);
+    let short = left > 0 || rolling > 0 || unready > allowed || nobody || held.is_some();
+    if short || !pins_say_it(turn, flight) {
+        let unready = (unready > 0).then(|| not_ready(unready));
+        let have = format!("{name}: {have} of {all} pods run it");
+        let parts: Vec<String> = [Some(have), unready, held].into_iter().flatten().collect();
+        return Some(Wait::new("Applying", parts.join("; ")));
     }
     None
 }

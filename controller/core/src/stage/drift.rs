@@ -101,7 +101,7 @@ fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&
         }
         return;
     };
-    let mut budgets = moves::Budgets::count(view, &attempt);
+    let mut budgets = moves::Budgets::count(view, release, &attempt);
     for pod in drifted.iter().filter(|p| p.movable() && moves::in_place(view, p) && !p.pinned_to(release)) {
         let owner = pod.owner();
         let done = turn.status.drift.repairs.get(&owner).copied().unwrap_or(0);

@@ -5,10 +5,14 @@ use crate::{
     decision::{EventType, Question},
     gates::{self, label},
     image::Release,
-    observed::{InterventionKind, Skip},
+    observed::{ContainerSeen, InterventionKind, Skip},
     policy::Mode,
     status::{Phase, Source, StageStatus, Verified},
 };
+use std::collections::BTreeSet;
+
+/// Names listed in a sentence.
+const LISTED: usize = 8;
 
 /// One step.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
@@ -46,34 +50,51 @@ fn unready(view: &StageView<'_>) -> Option<Wait> {
         return Some(Wait::new("Conflicted", format!("{conflict}; change one of the two selectors")));
     }
     if let Some(right) = view.seen.missing_rights.first() {
-        return Some(Wait::new(
-            "Forbidden",
-            format!(
-                "{} may not {} {} in namespace {}; a Role and a RoleBinding there would allow it",
-                right.user, right.verb, right.resource, right.namespace
-            ),
-        ));
+        return Some(Wait::new("Forbidden", right.to_string()));
     }
     if let Some(message) = templates::left_alone(view) {
         return Some(Wait::new("LeftAlone", message));
     }
-    if view.live().next().is_none() && view.seen.workloads.is_empty() {
-        let foreign = view.mismatched.first();
-        return Some(match foreign {
-            Some(container) => Wait::new(
-                "RepositoryMismatch",
-                format!(
-                    "{container} and others run another repository than {}; spec.pullFrom would name mirrors",
-                    view.policy.image
-                ),
-            ),
-            None => Wait::new(
-                "NoPods",
-                format!("no pod matches stage {}; check its selector and namespaces", view.stage.name),
-            ),
-        });
+    if view.live().next().is_none() && !templates::governed(view) {
+        return Some(nothing_governed(view));
     }
     None
+}
+
+/// Why there is nothing to give a release to.
+fn nothing_governed(view: &StageView<'_>) -> Wait {
+    let stage = &view.stage.name;
+    let pods = view.seen.pods.iter().flat_map(|p| &p.containers);
+    let there: Vec<&ContainerSeen> =
+        pods.chain(view.seen.workloads.iter().flat_map(|w| &w.containers)).collect();
+    if there.is_empty() {
+        let message = format!("no pod matches stage {stage}; check its selector and namespaces");
+        return Wait::new("NoPods", message);
+    }
+    let listed = |texts: BTreeSet<&str>| texts.into_iter().take(LISTED).collect::<Vec<_>>().join(", ");
+    let named: BTreeSet<&str> =
+        view.stage.targets.iter().flat_map(|t| t.containers().iter().map(String::as_str)).collect();
+    let found: Vec<&&ContainerSeen> =
+        there.iter().filter(|c| named.is_empty() || named.contains(c.name.as_str())).collect();
+    if found.is_empty() {
+        return Wait::new(
+            "NoContainers",
+            format!(
+                "nothing that stage {stage} matches has a container {}; they are named {}; correct `containers`",
+                listed(named),
+                listed(there.iter().map(|c| c.name.as_str()).collect())
+            ),
+        );
+    }
+    let place = view.mismatched.first().map(|c| format!(" ({c} and others)")).unwrap_or_default();
+    Wait::new(
+        "RepositoryMismatch",
+        format!(
+            "nothing that stage {stage} matches runs {}, but {}{place}; spec.pullFrom would name mirrors",
+            view.policy.image,
+            listed(found.iter().map(|c| c.image.as_str()).collect())
+        ),
+    )
 }
 
 /// A verified release is watched on: hard gates for as long as its guard lasts.

@@ -124,7 +124,7 @@ fn cannot_start(view: &StageView<'_>, flight: &Flight, members: &[&PodView<'_>])
     let in_step = |p: &&PodView<'_>| {
         p.seen.moved.as_ref().is_some_and(|m| m.attempt == flight.attempt && m.at >= flight.step_since)
     };
-    let none_is_up = !members.iter().copied().filter(|p| in_step(&p)).any(|p| p.runs(&flight.release));
+    let none_is_up = !members.iter().copied().filter(|p| in_step(p)).any(|p| p.runs(&flight.release));
     members.iter().filter(|p| p.moved_by(&flight.attempt)).find_map(|p| {
         let why = p.waits_for(PULL_ERRORS)?;
         ((none_is_up && in_step(p)) || has_had_time(view, p)).then(|| (why.to_owned(), p.name()))

@@ -28,30 +28,31 @@ struct OwnerState {
 }
 
 impl<'v> Budgets<'v> {
-    /// Counts them. `attempt`: pods it moved that are not Ready yet are on the move.
+    /// Counts them. `attempt`: pods it moved to `release` that are not Ready yet are on the move.
     #[must_use]
-    pub fn count(view: &'v StageView<'v>, attempt: &str) -> Self {
+    pub fn count(view: &'v StageView<'v>, release: &Release, attempt: &str) -> Self {
         let mut owners: BTreeMap<String, OwnerState> = BTreeMap::new();
+        let mut moving = 0;
         for pod in view.live() {
             let state = owners.entry(pod.owner()).or_default();
+            let unready = !pod.seen.ready || about_to_restart(view, pod, release);
             state.pods += 1;
-            state.unready += usize::from(!pod.seen.ready);
+            state.unready += usize::from(unready);
+            moving += usize::from(unready && pod.moved_by(attempt));
         }
-        let moving = view.live().filter(|p| p.moved_by(attempt) && !p.seen.ready).count();
         Self { view, owners, moving }
     }
 
     /// Those of taking back (decision 17): only what the rollback itself made unready, and not for ever.
     #[must_use]
-    pub fn of_taking_back(view: &'v StageView<'v>, attempt: &str) -> Self {
-        let limit = view.policy.health.ready_deadline;
+    pub fn of_taking_back(view: &'v StageView<'v>, to: &Release, attempt: &str) -> Self {
         let mut owners: BTreeMap<String, OwnerState> = BTreeMap::new();
         let mut moving = 0;
         for pod in view.live() {
             let state = owners.entry(pod.owner()).or_default();
             state.pods += 1;
-            let lately = pod.seen.moved.as_ref().is_some_and(|m| view.now.duration_since(m.at) < limit);
-            if pod.moved_by(attempt) && !pod.seen.ready && lately {
+            let unready = !pod.seen.ready || about_to_restart(view, pod, to);
+            if pod.moved_by(attempt) && unready && moved_lately(view, pod) {
                 state.unready += 1;
                 moving += 1;
             }
@@ -73,6 +74,16 @@ impl<'v> Budgets<'v> {
     }
 }
 
+fn moved_lately(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    let limit = view.policy.health.ready_deadline;
+    pod.seen.moved.as_ref().is_some_and(|m| view.now.duration_since(m.at) < limit)
+}
+
+/// It was told to run `release` and does not yet: Ready for as long as its kubelet has not seen it, and then not.
+fn about_to_restart(view: &StageView<'_>, pod: &PodView<'_>, release: &Release) -> bool {
+    moved_lately(view, pod) && pod.pinned_to(release) && !pod.runs(release)
+}
+
 /// Running pods of this target may be touched at all.
 #[must_use]
 pub fn in_place(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
@@ -92,7 +103,7 @@ pub fn for_wave<'v>(
     attempt: &str,
     wanted: usize,
 ) -> Vec<&'v PodView<'v>> {
-    let mut budgets = Budgets::count(view, attempt);
+    let mut budgets = Budgets::count(view, release, attempt);
     let mut by_owner: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut on_node: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in view.live() {
@@ -160,7 +171,7 @@ pub fn for_batch<'v>(
     attempt: &str,
     template_rolls: bool,
 ) -> Vec<&'v PodView<'v>> {
-    let mut budgets = Budgets::count(view, attempt);
+    let mut budgets = Budgets::count(view, release, attempt);
     waits_for_it(view, release, attempt)
         // A workload that rolls its new template out moves its pods itself.
         .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
@@ -192,6 +203,30 @@ pub fn waits_for_it<'v>(
     view.live()
         .filter(|p| (p.movable() || nothing_to_lose(view, p)) && in_place(view, p))
         .filter(move |p| !p.asked(release) && !edited(p, release, attempt))
+}
+
+/// Why pods that should have `release` may not be moved now, as a sentence. `template_rolls`: those of workloads move
+/// by their templates.
+#[must_use]
+pub fn held_back(
+    view: &StageView<'_>,
+    release: &Release,
+    attempt: &str,
+    template_rolls: bool,
+) -> Option<String> {
+    let held: Vec<&PodView<'_>> = view
+        .live()
+        .filter(|p| in_place(view, p) && !p.seen.of_job && !p.asked(release) && !edited(p, release, attempt))
+        .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
+        .filter(|p| p.seen.owner_rolling || p.seen.budget_blocked)
+        .collect();
+    let first = held.first()?;
+    let why = if first.seen.owner_rolling {
+        format!("{} is in a rollout of its own", first.owner())
+    } else {
+        format!("a PodDisruptionBudget allows no disruption of {}", first.name())
+    };
+    Some(format!("{} pods are held back: {why}", held.len()))
 }
 
 /// The effect that moves one pod to `release`.

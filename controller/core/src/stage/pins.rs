@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// After so many changes by somebody else a pin is left alone.
-const CONTESTED_AFTER: u32 = 2;
+pub const CONTESTED_AFTER: u32 = 2;
 /// Namespaces whose pins are remembered as seen.
 const REMEMBERED: usize = 64;
 
@@ -217,7 +217,6 @@ fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[W
         return true;
     }
     pinned.put_back += 1;
-    pinned.confirmed = false;
     let (last, first) = (pinned.put_back == CONTESTED_AFTER, &wrong[0]);
     let by = first.3.and_then(|p| p.manager.clone()).unwrap_or_else(|| "somebody".to_owned());
     let pin = format!("ImagePin {}/{}", first.0, first.1);
@@ -228,6 +227,7 @@ fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[W
         turn.tell(EventType::Warning, "Contested", &view.stage.name, message);
         return true;
     }
+    pinned.confirmed = false;
     let message = format!("{pin} was changed or deleted by {by}; put back to {}", label(&wanted.release));
     turn.tell(EventType::Warning, "PinPutBack", &view.stage.name, message);
     false

@@ -74,7 +74,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     finish_if_clean(view, turn, rollback, &to, &bad);
 }
 
-/// It is not over: RollingBack, or, when that takes too long, Blocked, while it goes on all the same.
+/// It is not over: `RollingBack`, or, when that takes too long, Blocked, while it goes on all the same.
 fn go_on(view: &StageView<'_>, turn: &mut Turn, rollback: &Rollback, wait: Wait) {
     let late = rollback.since.saturating_add(LONG).unwrap_or(view.now);
     if view.now < late {
@@ -142,7 +142,7 @@ fn put_pods_back(
     sure: bool,
     bad: &[Release],
 ) {
-    let mut budgets = moves::Budgets::of_taking_back(view, &rollback.attempt);
+    let mut budgets = moves::Budgets::of_taking_back(view, to, &rollback.attempt);
     let first_is_up =
         sure || view.live().any(|p| p.moved_by(&rollback.attempt) && p.seen.ready && p.runs(to));
     let mut allowed = if first_is_up { usize::MAX } else { 1 };

@@ -39,6 +39,19 @@ fn changes(view: &StageView<'_>, workload: &WorkloadSeen, release: &Release) -> 
         .collect()
 }
 
+/// Whether some template names one of the policy's repositories in a container that is governed.
+#[must_use]
+pub fn governed(view: &StageView<'_>) -> bool {
+    view.seen.workloads.iter().any(|workload| {
+        let Some(target) = view.stage.targets.get(workload.target) else { return false };
+        let named = target.containers();
+        let governed = workload.containers.iter().filter(|c| named.is_empty() || named.contains(&c.name));
+        governed
+            .filter_map(|c| c.image.parse::<ImageRef>().ok())
+            .any(|image| view.policy.repositories().any(|r| r == image.repository()))
+    })
+}
+
 fn writable(workload: &WorkloadSeen) -> bool {
     workload.refused.is_none() && workload.applied_by.is_none()
 }
@@ -77,7 +90,7 @@ pub fn change(view: &StageView<'_>, turn: &mut Turn, release: &Release, purpose:
             }
             continue;
         }
-        if !may_write_again(view, turn, workload, release) {
+        if !may_write_again(view, turn, workload, &containers, release) {
             continue;
         }
         turn.actions.push(Action::PatchTemplate(TemplatePatch {
@@ -102,29 +115,48 @@ fn may_write_again(
     view: &StageView<'_>,
     turn: &mut Turn,
     workload: &WorkloadSeen,
+    containers: &[ImageChange],
     release: &Release,
 ) -> bool {
     let key = contest_key(workload, release);
     let generation = workload.generation;
     let Contest { writes, generation: last } = turn.status.contested.get(&key).copied().unwrap_or_default();
-    if writes >= CONTESTED_AFTER {
+    if writes > CONTESTED_AFTER {
         return false;
     }
-    if writes > 0 && last == generation {
+    // A write that landed moves the generation by one, whoever undoes it by another one.
+    if writes > 0 && generation < last.saturating_add(2) {
         // It did not land, or was refused: nobody undid anything.
+        if generation != last {
+            turn.status.contested.insert(key, Contest { writes, generation });
+        }
         return true;
     }
     // Every write towards one release is counted; one suffices unless somebody undoes it.
     turn.status.contested.insert(key, Contest { writes: writes + 1, generation });
-    if writes + 1 == CONTESTED_AFTER {
-        let manager = workload.image_managers.values().next().map_or("another manager", String::as_str);
-        let message = format!(
-            "{manager} keeps setting the image of {} {}/{} back; it is left alone. Target `pods`, or leave that field out there",
-            workload.kind, workload.key.namespace, workload.key.name
-        );
-        turn.tell(EventType::Warning, "Contested", &view.stage.name, message);
+    if writes == CONTESTED_AFTER {
+        turn.tell(EventType::Warning, "Contested", &view.stage.name, contest(workload, containers));
     }
-    true
+    writes < CONTESTED_AFTER
+}
+
+fn contest(workload: &WorkloadSeen, changes: &[ImageChange]) -> String {
+    let manager = changes.iter().find_map(|change| workload.image_managers.get(&change.name));
+    let manager = manager.map_or("another manager", String::as_str);
+    format!(
+        "{manager} keeps setting the image of {} {}/{} back; it is left alone. Target `pods`, or leave that field out there",
+        workload.kind, workload.key.namespace, workload.key.name
+    )
+}
+
+/// A workload that was left to another manager and does not name `release`, as a sentence.
+#[must_use]
+pub fn contested(view: &StageView<'_>, turn: &Turn, release: &Release) -> Option<String> {
+    view.seen.workloads.iter().filter(|w| writable(w)).find_map(|w| {
+        let writes = turn.status.contested.get(&contest_key(w, release)).map_or(0, |contest| contest.writes);
+        let changes = changes(view, w, release);
+        (writes > CONTESTED_AFTER && !changes.is_empty()).then(|| contest(w, &changes))
+    })
 }
 
 /// Workloads that are left alone, as sentences.
