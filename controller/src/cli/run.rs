@@ -208,19 +208,20 @@ impl Controller {
     }
 }
 
-/// Waits until every watch has shown its first list, but not for ever: one that never does holds up only what needs it.
+/// Waits until every watch has shown its first list and is fresh, but not for ever: one that never does holds up only what needs it.
 async fn wait_for_first_lists(watches: &dyn Watches, stop: &CancellationToken) {
     let synced = async {
-        while watches.watches().iter().any(|watch| !watch.synced) {
+        while watches.watches().iter().any(|watch| !watch.synced || watch.stale_since.is_some()) {
             sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::select! {
         () = stop.cancelled() => {}
         waited = timeout(FIRST_LISTS, synced) => if waited.is_err() {
-            let missing: Vec<String> =
-                watches.watches().into_iter().filter(|watch| !watch.synced).map(|watch| watch.kind).collect();
-            tracing::warn!(missing = missing.join(", "), "some first lists are not complete; going on without them");
+            let all = watches.watches().into_iter();
+            let stale = all.filter(|watch| !watch.synced || watch.stale_since.is_some());
+            let stale: Vec<String> = stale.map(|watch| watch.kind).collect();
+            tracing::warn!(stale = stale.join(", "), "some watches are not fresh yet; going on without them");
         }
     }
 }

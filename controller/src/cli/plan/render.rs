@@ -92,6 +92,9 @@ fn one_stage(plan: &Plan, stage: &StagePlan, text: &mut String) {
         stage.images.iter().map(|(image, pods)| format!("{image} ({pods} pods)")).collect();
     line(text, &format!("  images: {}", some(&images)));
     let status = &stage.status;
+    for (reason, message) in &stage.events {
+        line(text, &format!("  would happen: {reason}: {message}"));
+    }
     line(text, &format!("  would be: {:?}, {}: {}", status.phase, status.reason, status.message));
     for (digest, pods) in &status.mixed {
         line(text, &format!("    {pods} pods run {digest}"));
@@ -100,8 +103,9 @@ fn one_stage(plan: &Plan, stage: &StagePlan, text: &mut String) {
         line(text, "  pins: none to write");
     }
     let shown = stage.pins.iter().take(NAMED);
-    for (namespace, pin) in shown {
-        line(text, &format!("  pin in {namespace}: {}", one_pin(pin)));
+    for (namespace, pins) in shown {
+        let pins: Vec<String> = pins.iter().map(one_pin).collect();
+        line(text, &format!("  pin in {namespace}: {}", pins.join("; then ")));
     }
     if stage.pins.len() > NAMED {
         line(text, &format!("  and pins in {} more namespaces", stage.pins.len() - NAMED));

@@ -16,7 +16,7 @@ use crate::{
 };
 use lockkeeper_api::ImagePolicy;
 use lockkeeper_core::{
-    decision::{Action, Decision, Question},
+    decision::{Action, Event, Question},
     image::{Digest, Release, Repository},
     observed::{Answer, Observed, StageSeen},
     pin::PinSpec,
@@ -71,8 +71,10 @@ pub struct StagePlan {
     pub images: BTreeMap<String, usize>,
     /// Where the stage would stand.
     pub status: StageStatus,
-    /// Pins that would be written, by namespace.
-    pub pins: BTreeMap<String, PinSpec>,
+    /// What people would be told, in order.
+    pub events: Vec<(&'static str, String)>,
+    /// Pins that would be written, by namespace, in order.
+    pub pins: BTreeMap<String, Vec<PinSpec>>,
     /// The waves a release would come in.
     pub waves: Vec<WavePlan>,
 }
@@ -112,6 +114,14 @@ pub async fn survey(
     found
 }
 
+/// What was decided last, on what, and everything decided on the way there.
+struct Settled {
+    observed: Observed,
+    status: Status,
+    actions: Vec<Action>,
+    events: Vec<Event>,
+}
+
 struct Survey<'a> {
     kubernetes: &'a Arc<Kubernetes>,
     lookups: &'a Lookups,
@@ -129,8 +139,8 @@ impl Survey<'_> {
             uid: stored.uid.clone(),
             ..policy.clone()
         });
-        let (observed, decision) = self.settle(&stored, &writing, !problems.is_empty()).await?;
-        let catalogue = &observed.catalogue;
+        let settled = self.settle(&stored, &writing, !problems.is_empty()).await?;
+        let catalogue = &settled.observed.catalogue;
         if let Some(failing) = &catalogue.failing {
             problems.push(format!("{}: {}", failing.reason, failing.message));
         }
@@ -142,10 +152,12 @@ impl Survey<'_> {
             .stages
             .iter()
             .enumerate()
-            .filter_map(|(index, _)| stage_plan(&policy, index, observed.stages.get(index)?, &decision))
+            .filter_map(|(index, _)| {
+                stage_plan(&policy, index, settled.observed.stages.get(index)?, &settled)
+            })
             .collect();
         problems.extend(stages.iter().filter_map(trouble));
-        problems.extend(unpullable(&observed));
+        problems.extend(unpullable(&settled.observed));
         let reach: Vec<(&[_], BTreeSet<&str>)> = policy
             .stages
             .iter()
@@ -156,7 +168,7 @@ impl Survey<'_> {
             .collect();
         let kinds = self.installation.kinds();
         problems.extend(rights::missing(&**self.kubernetes, &stored.identity, &reach, &kinds).await);
-        let candidate = decision.status.candidate;
+        let candidate = settled.status.candidate;
         Ok(Plan { policy, identity: stored.identity, candidate, tags, stages, problems })
     }
 
@@ -167,12 +179,7 @@ impl Survey<'_> {
             let all = self.kubernetes.watches();
             all.into_iter().filter(|watch| !watch.synced).map(|watch| watch.kind).collect()
         };
-        let all = async {
-            while !waiting().is_empty() {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if timeout(FIRST_LISTS, all).await.is_ok() {
+        if timeout(FIRST_LISTS, self.fresh()).await.is_ok() || waiting().is_empty() {
             return Ok(Vec::new());
         }
         let missing = waiting();
@@ -187,6 +194,13 @@ impl Survey<'_> {
             "{} cannot be listed; if Lockkeeper's kinds are not installed, run: lockkeeper crd | kubectl apply -f -",
             missing.join(", ")
         )])
+    }
+
+    /// Waits until every watch is fresh: one may be interrupted for a moment, as when a kind was just installed.
+    async fn fresh(&self) {
+        while self.kubernetes.watches().iter().any(|watch| !watch.synced || watch.stale_since.is_some()) {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The policy as it would be stored: with uid and status of the one that is stored already, if there is one.
@@ -217,15 +231,20 @@ impl Survey<'_> {
         stored: &StoredPolicy,
         policy: &Arc<Policy>,
         half_blind: bool,
-    ) -> Result<(Observed, Decision), Failure> {
+    ) -> Result<Settled, Failure> {
         let (rankings, mut memory) = (Rankings::default(), Memory::default());
         let eyes = Eyes { cluster: &**self.kubernetes, lookups: self.lookups, rankings: &rankings };
         let source = Source::of(stored);
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();
+        let (mut actions, mut events) = (Vec::new(), Vec::new());
         let mut round = 0;
         loop {
             round += 1;
+            // What stays stale is said by the stage itself.
+            if !half_blind && timeout(FIRST_LISTS, self.fresh()).await.is_err() {
+                tracing::debug!("some watches are not fresh; deciding on what they showed last");
+            }
             let mut observed = eyes.observe(stored, policy, &memory).await?;
             if half_blind {
                 // What cannot be watched was named; the rest is still worth knowing.
@@ -241,8 +260,10 @@ impl Survey<'_> {
             let waited = self.lookups.pending() > 0;
             self.answers().await?;
             let changed = material(&memory.latest, &decision.status) == Change::Material;
+            actions.extend(decision.actions);
+            events.extend(decision.events);
             if (!new && !waited && !changed) || round == ROUNDS {
-                return Ok((observed, decision));
+                return Ok(Settled { observed, status: decision.status, actions, events });
             }
             memory.latest = decision.status;
         }
@@ -284,7 +305,7 @@ fn unpullable(observed: &Observed) -> Vec<String> {
     observed.answers.pullable.iter().filter_map(|(what, answer)| say(what, answer)).collect()
 }
 
-fn stage_plan(policy: &Policy, index: usize, seen: &StageSeen, decision: &Decision) -> Option<StagePlan> {
+fn stage_plan(policy: &Policy, index: usize, seen: &StageSeen, settled: &Settled) -> Option<StagePlan> {
     let stage = policy.stages.get(index)?;
     let namespaces: BTreeSet<String> = seen.namespaces.iter().map(|(_, name)| name.clone()).collect();
     let ready = seen.pods.iter().filter(|pod| pod.ready).count();
@@ -302,20 +323,27 @@ fn stage_plan(policy: &Policy, index: usize, seen: &StageSeen, decision: &Decisi
             *images.entry(text.clone()).or_default() += 1;
         }
     }
-    let pins = decision.actions.iter().filter_map(|action| match action {
-        Action::WritePin { namespace, spec, stage: of, .. } if *of == stage.name => {
-            Some((namespace.clone(), spec.clone()))
+    let mut pins: BTreeMap<String, Vec<PinSpec>> = BTreeMap::new();
+    for action in &settled.actions {
+        if let Action::WritePin { namespace, spec, stage: of, .. } = action
+            && *of == stage.name
+        {
+            let all = pins.entry(namespace.clone()).or_default();
+            if all.last() != Some(spec) {
+                all.push(spec.clone());
+            }
         }
-        _ => None,
-    });
+    }
+    let events = settled.events.iter().filter(|event| event.stage.as_ref() == Some(&stage.name));
     Some(StagePlan {
         name: stage.name.clone(),
         namespaces: namespaces.into_iter().collect(),
         pods: [seen.pods.len(), ready],
         workloads: seen.workloads.len(),
         images,
-        status: decision.status.stages.get(index).cloned().unwrap_or_default(),
-        pins: pins.collect(),
+        status: settled.status.stages.get(index).cloned().unwrap_or_default(),
+        events: events.map(|event| (event.reason, event.message.clone())).collect(),
+        pins,
         waves: waves_of(stage, seen.pods.len(), ready),
     })
 }
