@@ -1,11 +1,11 @@
 //! `workloads`: waves in place on running pods, then each template by one tested JSON patch.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{AuditEvent, run};
+use e2e::{AuditEvent, PATIENCE, eventually, run};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -206,12 +206,89 @@ fn k11_a_workload_that_is_deleted_in_the_middle_is_not_made_again() {
             })
             .await?;
         let deployments: Api<Deployment> = scene.api();
-        deployments.delete("web", &kube::api::DeleteParams::default()).await?;
+        deployments.delete("web", &DeleteParams::default()).await?;
         scene.holds(&new.digest).await?;
         scene.all_run(&new.digest, 1).await?;
         let left: Vec<String> =
             deployments.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
         ensure!(left == ["stays"], "{left:?}");
+        scene.finish().await
+    });
+}
+
+/// Sends a recorded patch again, as the promoter; returns the API server's answer.
+async fn replay(scene: &Scene<'_>, patch: &Value) -> Result<u16> {
+    let client = scene.bed.client_as(&scene.namespace, "promoter").await?;
+    let deployments: Api<Deployment> = Api::namespaced(client, &scene.namespace);
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone())?;
+    match deployments.patch("web", &PatchParams::default(), &Patch::Json::<()>(patch)).await {
+        Ok(_) => Ok(200),
+        Err(kube::Error::Api(status)) => Ok(status.code),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the controller sent is sent again when the world has moved on: a write that was decided on too long ago.
+#[test]
+fn k11_k12_a_late_write_makes_no_object_and_no_container() {
+    run("k11_k12_a_late_write_makes_no_object_and_no_container", async |test| -> Result<()> {
+        let scene = Scene::set(test, "late").await?;
+        let old = scene.push_first().await?;
+        let deployment = scene.deployment("web", 1, &old.tagged("0.28.0"));
+        scene.apply(deployment.clone()).await?;
+        scene.all_run(&old.digest, 1).await?;
+        scene.apply(scene.policy(&Scene::workloads_target())).await?;
+        scene.holds(&old.digest).await?;
+        let new = scene.push("0.28.1").await?;
+        scene.holds(&new.digest).await?;
+        let writes = scene.writes_of("deployments")?;
+        let mut patch =
+            writes.first().and_then(|w| w.request_object.clone()).context("no template was written")?;
+        // From here on nobody but this test writes.
+        scene.ours("ImagePolicy").delete("otel", &DeleteParams::default()).await?;
+
+        let deployments: Api<Deployment> = scene.api();
+        deployments.delete("web", &DeleteParams::default()).await?;
+        eventually("it is gone", PATIENCE, async || {
+            ensure!(deployments.get_opt("web").await?.is_none());
+            Ok(())
+        })
+        .await?;
+        ensure!(replay(&scene, &patch).await? == 404, "deleted");
+        ensure!(deployments.get_opt("web").await?.is_none(), "it was made again");
+
+        scene.apply(deployment.clone()).await?;
+        ensure!(replay(&scene, &patch).await? == 422, "made again: another uid");
+
+        // The container is renamed, and the late write even knows uid and generation.
+        let mut renamed = deployment;
+        renamed["spec"]["template"]["spec"]["initContainers"][0]["name"] = json!("collector");
+        deployments.delete("web", &DeleteParams::default()).await?;
+        eventually("it is made with another container", PATIENCE, async || {
+            ensure!(deployments.get_opt("web").await?.is_none());
+            scene.apply(renamed.clone()).await
+        })
+        .await?;
+        let metadata = deployments.get("web").await?.metadata;
+        for operation in patch.as_array_mut().context("no JSON patch")? {
+            match operation["path"].as_str() {
+                Some("/metadata/uid") => operation["value"] = json!(metadata.uid),
+                Some("/metadata/generation") => operation["value"] = json!(metadata.generation),
+                _ => {}
+            }
+        }
+        ensure!(replay(&scene, &patch).await? == 422, "renamed");
+        let spec = deployments.get("web").await?.spec.and_then(|s| s.template.spec).context("no template")?;
+        let names: Vec<&str> = spec
+            .containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten())
+            .map(|c| c.name.as_str())
+            .collect();
+        ensure!(names == ["app", "collector"], "{names:?}");
+        let images: Vec<_> =
+            spec.init_containers.iter().flatten().filter_map(|c| c.image.as_deref()).collect();
+        ensure!(images == [old.tagged("0.28.0")], "{images:?}");
         scene.finish().await
     });
 }
