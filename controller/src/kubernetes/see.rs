@@ -9,7 +9,7 @@ use super::{
         pod::PodEntry,
         world::{Watch, World, namespaces_of},
     },
-    wire::has_all,
+    wire::{Selector, has_all},
 };
 use crate::ports::{ClusterView, PolicyKey};
 use jiff::Timestamp;
@@ -54,15 +54,12 @@ pub fn view(world: &World, policy: &Policy) -> ClusterView {
 }
 
 fn see_stage(world: &World, policy: &Policy, stage: &Stage) -> StageSeen {
-    let mut pods: BTreeMap<(String, String), PodSeen> = BTreeMap::new();
+    let mut found: Vec<(usize, &PodEntry)> = Vec::new();
     let mut workloads: BTreeMap<(String, String, String), WorkloadSeen> = BTreeMap::new();
     let mut namespaces = Vec::new();
     for (index, target) in stage.targets.iter().enumerate() {
         for namespace in world.usable(policy, namespaces_of(target)) {
-            for (name, entry) in matching_pods(world, target, &namespace) {
-                let key = (namespace.clone(), name.to_owned());
-                pods.entry(key).or_insert_with(|| see_pod(world, &namespace, entry, index));
-            }
+            found.extend(matching_pods(world, target, &namespace).into_iter().map(|entry| (index, entry)));
             for workload in matching_workloads(world, target, &namespace) {
                 let key = (namespace.clone(), workload.kind.clone(), workload.key.name.clone());
                 workloads.entry(key).or_insert_with(|| WorkloadSeen { target: index, ..workload.clone() });
@@ -70,7 +67,7 @@ fn see_stage(world: &World, policy: &Policy, stage: &Stage) -> StageSeen {
             namespaces.push((index, namespace));
         }
     }
-    let pods: Vec<PodSeen> = pods.into_values().collect();
+    let pods = see_pods(world, found);
     let mut workloads: Vec<WorkloadSeen> = workloads.into_values().collect();
     workloads.sort_by(|a, b| a.key.cmp(&b.key));
     let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();
@@ -88,6 +85,19 @@ fn see_stage(world: &World, policy: &Policy, stage: &Stage) -> StageSeen {
         // What writes were refused for is remembered by whoever writes.
         ..StageSeen::default()
     }
+}
+
+/// Each pod once, by namespace and name, under the first target that found it.
+fn see_pods(world: &World, mut found: Vec<(usize, &PodEntry)>) -> Vec<PodSeen> {
+    // Stable, so that of equals the first target's stays. With one target they are in order already.
+    found.sort_by(|(_, a), (_, b)| place(a).cmp(&place(b)));
+    found.dedup_by(|(_, later), (_, first)| place(later) == place(first));
+    let by_namespace = found.chunk_by(|(_, a), (_, b)| place(a).0 == place(b).0);
+    by_namespace.flat_map(|pods| see_pods_of_namespace(world, pods)).collect()
+}
+
+fn place(entry: &PodEntry) -> (&str, &str) {
+    (&entry.seen.key.namespace, &entry.seen.key.name)
 }
 
 /// The oldest staleness among the watches that this stage stands on.
@@ -117,25 +127,18 @@ fn stale_since(world: &World, stage: &Stage) -> Option<Timestamp> {
     world.stale_watches().iter().filter(|(watch, _)| needed(watch)).map(|(_, since)| *since).min()
 }
 
-fn matching_pods<'a>(
-    world: &'a World,
-    target: &'a Target,
-    namespace: &'a str,
-) -> Vec<(&'a str, &'a PodEntry)> {
-    let all = world.pods.in_namespace(namespace);
+fn matching_pods<'a>(world: &'a World, target: &Target, namespace: &str) -> Vec<&'a PodEntry> {
+    let all = world.pods.in_namespace(namespace).map(|(_, entry)| entry);
     match target {
-        Target::Pods(target) => {
-            all.filter(|(_, entry)| has_all(&entry.labels, &target.match_labels)).collect()
-        }
+        Target::Pods(target) => all.filter(|entry| has_all(&entry.labels, &target.match_labels)).collect(),
         Target::Workloads(_) => {
             let selected: BTreeSet<(&str, &str)> = matching_workloads(world, target, namespace)
                 .into_iter()
                 .map(|workload| (workload.kind.as_str(), workload.key.name.as_str()))
                 .collect();
-            all.filter(|(_, entry)| {
-                world
-                    .owner_of(namespace, entry)
-                    .is_some_and(|owner| selected.contains(&(owner.kind.as_str(), owner.name.as_str())))
+            all.filter(|entry| {
+                let owner = world.owner_of(namespace, entry);
+                owner.is_some_and(|owner| selected.contains(&(owner.kind.as_str(), owner.name.as_str())))
             })
             .collect()
         }
@@ -152,22 +155,34 @@ fn matching_workloads<'a>(world: &'a World, target: &Target, namespace: &str) ->
         .collect()
 }
 
-/// A pod with what other objects say of it.
-fn see_pod(world: &World, namespace: &str, entry: &PodEntry, target: usize) -> PodSeen {
+/// The pods of one namespace, with what other objects say of them.
+fn see_pods_of_namespace(world: &World, found: &[(usize, &PodEntry)]) -> Vec<PodSeen> {
+    let Some((_, first)) = found.first() else { return Vec::new() };
+    let namespace = &first.seen.key.namespace;
+    let budgets = world.budgets.in_namespace(namespace).map(|(_, budget)| budget);
+    let blocked: Vec<&Selector> =
+        budgets.filter(|budget| budget.blocked).filter_map(|budget| budget.selector.as_ref()).collect();
+    found.iter().map(|(target, entry)| see_pod(world, namespace, entry, *target, &blocked)).collect()
+}
+
+/// A pod with what other objects say of it; `blocked` are the selectors of the budgets that allow no disruption.
+fn see_pod(
+    world: &World,
+    namespace: &str,
+    entry: &PodEntry,
+    target: usize,
+    blocked: &[&Selector],
+) -> PodSeen {
     let owner = world.owner_of(namespace, entry);
     let (kind, name) = match owner {
         Some(owner) => (owner.kind.clone(), owner.name.clone()),
         None => ("Pod".to_owned(), entry.seen.key.name.clone()),
     };
-    let budgets = world.budgets.in_namespace(namespace);
-    let blocked = budgets
-        .filter(|(_, budget)| budget.blocked)
-        .any(|(_, budget)| budget.selector.as_ref().is_some_and(|selector| selector.selects(&entry.labels)));
     PodSeen {
         target,
         owner_rolling: world.workload(namespace, &kind, &name).is_some_and(|workload| workload.rolling),
         owner: Owner { kind, name, template: entry.seen.owner.template.clone() },
-        budget_blocked: blocked,
+        budget_blocked: blocked.iter().any(|selector| selector.selects(&entry.labels)),
         ..entry.seen.clone()
     }
 }

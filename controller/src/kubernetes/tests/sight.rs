@@ -174,6 +174,37 @@ async fn a_change_wakes_the_policies_it_concerns_and_no_others() {
 }
 
 #[tokio::test]
+async fn what_happens_to_one_workload_wakes_no_policy_of_its_neighbours() {
+    let scene = scene();
+    let target = |labels: Value, kind: &str| json!([{"name": "prod", "targets": [{kind: {"namespaces": ["prod"], "selector": {"matchLabels": labels}}}]}]);
+    scene.shows([
+        policy("neighbour", &target(json!({"app": "other"}), "pods")),
+        policy("workload", &target(json!({"telemetry": "otel"}), "workloads")),
+        policy("neighbours-workload", &target(json!({"app": "other"}), "workloads")),
+    ]);
+    scene.woken.take();
+    let (pods, both) = (vec!["platform/otel"], vec!["platform/otel", "platform/workload"]);
+    let mut selected_no_more = newer(&newer(&deployment(1)));
+    selected_no_more["metadata"]["labels"] = json!({});
+    let mut other_set = replica_set();
+    other_set["metadata"]["name"] = json!("app-def");
+    let mut unguarded = budget(0);
+    unguarded["spec"]["selector"] = json!({"matchLabels": {"app": "other"}});
+    for (name, object, woken) in [
+        ("its owner rolls", newer(&deployment(1)), both.clone()),
+        ("its budget is exhausted", budget(0), both.clone()),
+        ("a ReplicaSet without pods", other_set, vec![]),
+        ("its owner is selected no more", selected_no_more, both),
+        ("the budget guards others now", newer(&unguarded), pods),
+    ] {
+        scene.shows([object]);
+        assert_eq!(scene.woken.take(), woken, "{name}");
+    }
+    scene.hides(&newer(&replica_set()));
+    assert_eq!(scene.woken.take(), ["platform/otel"], "who is behind a ReplicaSet is not known any more");
+}
+
+#[tokio::test]
 async fn a_namespace_that_appears_or_changes_its_labels_is_reached_at_once() {
     let scene = scene();
     let stages = json!([{"name": "prod", "targets": [{"pods": {"namespaceSelector": {"matchLabels": {"env": "new"}},

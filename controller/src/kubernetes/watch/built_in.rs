@@ -136,7 +136,7 @@ impl Collection for ReplicaSets {
         if old.is_some() && old == world.replica_sets.get(&place.namespace, &place.name) {
             return Wake::new();
         }
-        world.policies_in(&place.namespace, |_| true)
+        world.concerned_by_replica_set(place)
     }
 }
 
@@ -168,7 +168,8 @@ impl Collection for Workloads {
         if old.is_some() && old == new {
             return Wake::new();
         }
-        world.policies_in(&place.namespace, |_| true)
+        let was_and_is: Vec<&WorkloadEntry> = old.into_iter().chain(new).collect();
+        world.concerned_by_workload(place, &was_and_is)
     }
 }
 
@@ -196,9 +197,11 @@ impl Collection for Budgets {
         &mut world.budgets
     }
     fn concerned(&self, world: &mut World, place: &Place, old: Option<&BudgetEntry>) -> Wake {
-        if old.is_some() && old == world.budgets.get(&place.namespace, &place.name) {
+        let new = world.budgets.get(&place.namespace, &place.name);
+        if old.is_some() && old == new {
             return Wake::new();
         }
-        world.policies_in(&place.namespace, |_| true)
+        let was_and_is: Vec<&BudgetEntry> = old.into_iter().chain(new).collect();
+        world.concerned_by_budget(place, &was_and_is)
     }
 }

@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod built_in;
 pub mod collection;
+mod concern;
 pub mod follow;
 pub mod ours;
 pub mod own;
