@@ -212,10 +212,7 @@ fn move_some(view: &StageView<'_>, turn: &mut Turn, flight: &Flight, wanted: usi
 }
 
 fn moved_in_step<'v>(view: &'v StageView<'_>, flight: &'v Flight) -> impl Iterator<Item = &'v PodView<'v>> {
-    view.live().filter(|p| {
-        p.asked(&flight.release)
-            && p.seen.moved.as_ref().is_some_and(|m| m.attempt == flight.attempt && m.at >= flight.step_since)
-    })
+    view.live().filter(|p| p.asked(&flight.release) && p.moved_in_step(flight))
 }
 
 fn first_is_ready(view: &StageView<'_>, flight: &Flight) -> bool {

@@ -121,13 +121,11 @@ fn has_had_time(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
 /// A moved pod that cannot pull or start the candidate: at once while no pod of the step has it (decision 16), later
 /// after the time that a pod may take. Never evidence against the release: it may be the registry.
 fn cannot_start(view: &StageView<'_>, flight: &Flight, members: &[&PodView<'_>]) -> Option<(String, String)> {
-    let in_step = |p: &&PodView<'_>| {
-        p.seen.moved.as_ref().is_some_and(|m| m.attempt == flight.attempt && m.at >= flight.step_since)
-    };
-    let none_is_up = !members.iter().copied().filter(|p| in_step(p)).any(|p| p.runs(&flight.release));
+    let mut in_step = members.iter().filter(|p| p.moved_in_step(flight));
+    let none_is_up = !in_step.any(|p| p.runs(&flight.release));
     members.iter().filter(|p| p.moved_by(&flight.attempt)).find_map(|p| {
         let why = p.waits_for(PULL_ERRORS)?;
-        ((none_is_up && in_step(p)) || has_had_time(view, p)).then(|| (why.to_owned(), p.name()))
+        ((none_is_up && p.moved_in_step(flight)) || has_had_time(view, p)).then(|| (why.to_owned(), p.name()))
     })
 }
 

@@ -8,7 +8,7 @@ use crate::{
     image::{Digest, ImageRef, Release, Repository},
     observed::{ContainerKind, ContainerSeen, Observed, PodPhase, PodSeen, StageSeen},
     policy::{Policy, Stage, Target},
-    status::{Status, Verified},
+    status::{Flight, Status, Verified},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -206,6 +206,13 @@ impl<'a> PodView<'a> {
         self.seen.moved.as_ref().is_some_and(|m| m.attempt == attempt)
     }
 
+    /// Moved by this attempt since its present step began.
+    #[must_use]
+    pub fn moved_in_step(&self, flight: &Flight) -> bool {
+        let mark = self.seen.moved.as_ref().filter(|m| m.attempt == flight.attempt);
+        mark.is_some_and(|m| not_before(m.at, flight.step_since))
+    }
+
     /// Its owner within the stage.
     #[must_use]
     pub fn owner(&self) -> String {
@@ -244,6 +251,11 @@ impl<'a> PodView<'a> {
     }
 }
 
+/// Marks hold whole seconds: compared with anything finer, a move would seem to lie before the step that made it.
+fn not_before(mark: Timestamp, step_since: Timestamp) -> bool {
+    mark.as_second() >= step_since.as_second()
+}
+
 /// Waiting reasons of a container that cannot be pulled or configured.
 pub const PULL_ERRORS: &[&str] = &[
     "ErrImagePull",
@@ -272,4 +284,30 @@ pub fn stable<'s>(
         .filter(|v| facts.quarantine_of(&v.release).is_none())
         .filter(|v| except.is_none_or(|bad| !facts.same(bad, &v.release)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Moved;
+
+    #[test]
+    fn a_move_in_the_second_of_its_step_belongs_to_it_after_its_round_trip_as_a_mark() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let step = at("2026-11-22T13:51:30.312985663Z");
+        for (moved, belongs) in [
+            ("2026-11-22T13:51:30.414Z", true),
+            ("2026-11-22T13:51:31Z", true),
+            ("2026-11-22T13:51:29.999Z", false),
+        ] {
+            let mark = Moved {
+                attempt: "uid-1".into(),
+                from: "otel:latest".into(),
+                deaths_before: 0,
+                at: at(moved),
+            };
+            let mark: Moved = mark.to_string().parse().unwrap();
+            assert_eq!(not_before(mark.at, step), belongs, "{moved}");
+        }
+    }
 }
