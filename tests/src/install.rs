@@ -12,7 +12,7 @@ use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::controller::{Controller, program};
@@ -39,6 +39,31 @@ pub async fn install(bed: &Bed) -> Result<()> {
     established(&admin).await?;
     for file in ["deploy/controller-rbac.yaml", "charts/lockkeeper/templates/pin-at-birth.yaml"] {
         apply_file(&admin, file, &[]).await?;
+    }
+    Ok(())
+}
+
+/// Makes the ServiceAccount `promoter` in a namespace, with every right there that a policy with `pods` targets needs.
+pub async fn promoter(client: &Client, namespace: &str) -> Result<()> {
+    let group = "rbac.authorization.k8s.io";
+    let object = |version: &str, kind: &str, mut rest: Value| {
+        rest["apiVersion"] = json!(version);
+        rest["kind"] = json!(kind);
+        rest["metadata"] = json!({"name": "promoter", "namespace": namespace});
+        rest
+    };
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]},
+        {"apiGroups": [GROUP], "resources": ["imagepins"], "verbs": ["create", "update", "delete"]},
+    ]);
+    let role = json!({"apiGroup": group, "kind": "Role", "name": "promoter"});
+    let subjects = json!([{"kind": "ServiceAccount", "name": "promoter", "namespace": namespace}]);
+    for object in [
+        object("v1", "ServiceAccount", json!({})),
+        object(&format!("{group}/v1"), "Role", json!({"rules": rules})),
+        object(&format!("{group}/v1"), "RoleBinding", json!({"roleRef": role, "subjects": subjects})),
+    ] {
+        apply_object(client, object).await?;
     }
     Ok(())
 }

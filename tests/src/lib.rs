@@ -16,10 +16,11 @@ mod janitor;
 pub mod kubelet;
 pub mod node;
 mod part;
-mod ports;
+pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod recorder;
+pub mod scene;
 pub mod testing;
 
 pub use audit::AuditEvent;

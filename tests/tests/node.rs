@@ -1,5 +1,8 @@
 //! The real node: a sidecar that really panics, moved in place and back.
 
+#[path = "node/incident.rs"]
+mod incident;
+
 use std::path::Path;
 use std::process::Command;
 

@@ -11,7 +11,5 @@ mod pins;
 mod pods;
 #[path = "targets/rights.rs"]
 mod rights;
-#[path = "targets/scene.rs"]
-mod scene;
 #[path = "targets/workloads.rs"]
 mod workloads;

@@ -1,37 +1,12 @@
 //! The thinnest thread through all of it: one policy, one stage, one Deployment; adopted, pinned, promoted.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::install::{apply_object, install, start_controller};
+use e2e::install::{apply_object, install, promoter, start_controller};
 use e2e::recorder::Recorder;
 use e2e::{Image, PATIENCE, Test, eventually, run};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
-
-/// What the policy acts as, in the namespace it lives in.
-fn rights(namespace: &str) -> [Value; 3] {
-    let group = "rbac.authorization.k8s.io";
-    [
-        json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"name": "promoter", "namespace": namespace},
-        }),
-        json!({
-            "apiVersion": format!("{group}/v1"), "kind": "Role",
-            "metadata": {"name": "promoter", "namespace": namespace},
-            "rules": [
-                {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]},
-                {"apiGroups": ["lockkeeper.dev"], "resources": ["imagepins"], "verbs": ["create", "update", "delete"]},
-            ],
-        }),
-        json!({
-            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding",
-            "metadata": {"name": "promoter", "namespace": namespace},
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": "promoter"},
-            "subjects": [{"kind": "ServiceAccount", "name": "promoter", "namespace": namespace}],
-        }),
-    ]
-}
 
 fn deployment(namespace: &str, app: &str, sidecar: &str) -> Value {
     json!({
@@ -88,9 +63,7 @@ fn a_release_is_adopted_pinned_and_promoted() {
         let app = registry.push("thread/app", "1", &Image::release("the application")).await?;
         let old = registry.push("thread/otel", "0.28.0", &Image::release("0.28.0")).await?;
         registry.tag("thread/otel", "0.28.0", "latest").await?;
-        for object in rights(&namespace) {
-            apply_object(&test.admin, object).await?;
-        }
+        promoter(&test.admin, &namespace).await?;
         apply_object(&test.admin, deployment(&namespace, &app.tagged("1"), &old.tagged("latest"))).await?;
         let all_run = async |digest: &str| {
             eventually(&format!("three Ready pods run {digest}"), PATIENCE, async || {

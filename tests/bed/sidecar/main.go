@@ -5,7 +5,8 @@
 //	collector  a telemetry sidecar; release 0.29.0 of it panics on a span without attributes
 //
 // The release is read from /etc/collector/version, a file of its own layer in the image. The input comes from the pod
-// (INPUT=plain or INPUT=bare), so the same release is well in one environment and crashes in another.
+// (INPUT=plain or INPUT=bare), so the same release is well in one environment and crashes in another; AFTER=4s says when
+// the first bare span comes, counted from the container's start.
 package main
 
 import (
@@ -23,9 +24,9 @@ type span struct {
 }
 
 // spans is what the pod's traffic looks like: a bare span comes only under INPUT=bare.
-func spans(input string) []span {
+func spans(bare bool) []span {
 	traffic := []span{{"GET /", []string{"http.method=GET"}}, {"db.query", []string{"db.system=postgresql", "db.rows=3"}}}
-	if input == "bare" {
+	if bare {
 		traffic = append(traffic, span{name: "internal"})
 	}
 	return traffic
@@ -46,7 +47,15 @@ func collector(stop <-chan os.Signal) error {
 		return fmt.Errorf("this image holds no release: %w", err)
 	}
 	version := strings.TrimSpace(string(text))
-	fmt.Printf("collector %s, input %q\n", version, os.Getenv("INPUT"))
+	input := os.Getenv("INPUT")
+	var after time.Duration
+	if text := os.Getenv("AFTER"); text != "" {
+		if after, err = time.ParseDuration(text); err != nil {
+			return fmt.Errorf("AFTER=%q is no duration such as 4s: %w", text, err)
+		}
+	}
+	started := time.Now()
+	fmt.Printf("collector %s, input %q after %s\n", version, input, after)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -54,7 +63,7 @@ func collector(stop <-chan os.Signal) error {
 		case <-stop:
 			return nil
 		case <-tick.C:
-			for _, s := range spans(os.Getenv("INPUT")) {
+			for _, s := range spans(input == "bare" && time.Since(started) >= after) {
 				fmt.Println(export(version, s))
 			}
 		}

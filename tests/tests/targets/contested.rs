@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::scene::Scene;
+use e2e::scene::Scene;
 
 /// Sets the collector's image to `image` every second, as a tool that heals its objects does.
 async fn heal(deployments: Api<Deployment>, image: String) {

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::scene::{POD_LIMIT, Scene, Status};
+use e2e::scene::{POD_LIMIT, Scene, Status};
 
 fn named(mut policy: Value, name: &str) -> Value {
     policy["metadata"]["name"] = json!(name);
@@ -53,7 +53,7 @@ fn rows_14_17_nothing_matches_and_what_is_there_is_listed() {
             Ok(all.iter().filter(|event| ["nowhere", "typo"].contains(&event.object().name.as_str())).count())
         };
         let before = writes()?;
-        tokio::time::sleep(crate::scene::A_WHILE).await;
+        tokio::time::sleep(e2e::scene::A_WHILE).await;
         ensure!(writes()? == before, "they are written again and again");
         scene.finish().await
     });

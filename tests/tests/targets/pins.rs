@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::scene::{Scene, image, restarts};
+use e2e::scene::{Scene, image, restarts};
 
 const PIN: &str = "only";
 
@@ -247,7 +247,7 @@ async fn births(scene: &Scene<'_>) -> Result<()> {
     }
     let digest = &newest.digest;
     let list = scene.api::<Pod>().list(&ListParams::default()).await?;
-    let wrong = list.iter().filter(|pod| crate::scene::runs(pod).contains(digest)).count();
+    let wrong = list.iter().filter(|pod| e2e::scene::runs(pod).contains(digest)).count();
     ensure!(wrong == 0, "{wrong} pods run what the tag moved to");
     Ok(())
 }

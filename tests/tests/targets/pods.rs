@@ -15,7 +15,7 @@ use kube::api::{Api, DeleteParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::json;
 
-use crate::scene::{Scene, name, ready};
+use e2e::scene::{Scene, name, ready};
 
 /// The most pods of each Deployment (label `app`) that were unready at once, as a watch shows it.
 #[derive(Clone, Default)]

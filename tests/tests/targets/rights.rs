@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use e2e::run;
 
-use crate::scene::Scene;
+use e2e::scene::Scene;
 
 /// Waits until the condition names a missing right.
 async fn forbidden(scene: &Scene<'_>, right: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, image, operations, restarts};
+use e2e::scene::{Scene, image, operations, restarts};
 
 const KINDS: [&str; 4] = ["deployments", "statefulsets", "daemonsets", "cronjobs"];
 
@@ -148,7 +148,7 @@ fn row_18_waves_in_place_then_templates_by_one_patch_each() {
         for pod in scene.pods().await? {
             let of_job = pod.labels().get("app").is_some_and(|app| app == "batch");
             let digest = if of_job { &old.digest } else { &new.digest };
-            ensure!(crate::scene::runs(&pod).contains(digest), "{}", image(&pod));
+            ensure!(e2e::scene::runs(&pod).contains(digest), "{}", image(&pod));
             ensure!(!of_job || restarts(&pod) == 0, "the Job's pod was restarted");
         }
         scene.finish().await

@@ -1,5 +1,5 @@
-//! What every test here stands on: one bed and one controller for all, and a namespace, a promoter, an application and
-//! a collector of its own.
+//! What a test of the controller stands on: one bed and one controller for all tests of a program, and a namespace, a
+//! promoter, an application and a collector of its own.
 //!
 //! Guarantees: whatever a test does, at its end every write of the controller in its namespace was made as the
 //! identity that owns it ([`Scene::finish`]).
@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use e2e::install::{CONTROLLER, apply_object, install, start_controller_with};
-use e2e::{AuditEvent, Bed, Controller, Image, PATIENCE, Pushed, Test, eventually};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+
+use crate::install::{CONTROLLER, apply_object, install, start_controller_with};
+use crate::{AuditEvent, Bed, Controller, Image, PATIENCE, Pushed, Test, eventually};
 
 /// A stage with more pods is refused by the controller of these tests.
 pub const POD_LIMIT: usize = 40;
@@ -124,6 +125,7 @@ impl<'b> Scene<'b> {
     }
 
     /// A pod spec of the application with the collector as a native sidecar.
+    #[must_use]
     pub fn pod_spec(&self, collector: &str) -> Value {
         json!({
             "containers": [{"name": "app", "image": self.app.tagged("1")}],
@@ -133,6 +135,7 @@ impl<'b> Scene<'b> {
     }
 
     /// A Deployment of [`pod_spec`](Self::pod_spec), itself and its pods labelled `telemetry: otel` and `app: <name>`.
+    #[must_use]
     pub fn deployment(&self, name: &str, replicas: usize, collector: &str) -> Value {
         let labels = json!({"app": name, "telemetry": "otel"});
         json!({
@@ -146,6 +149,7 @@ impl<'b> Scene<'b> {
     }
 
     /// An Enforce policy `otel` with one stage `only`, which soaks two seconds, and these targets.
+    #[must_use]
     pub fn policy(&self, targets: &Value) -> Value {
         json!({
             "apiVersion": "lockkeeper.dev/v1alpha1", "kind": "ImagePolicy",
@@ -166,16 +170,19 @@ impl<'b> Scene<'b> {
     }
 
     /// The target `pods` of everything labelled `telemetry: otel`.
+    #[must_use]
     pub fn pods_target() -> Value {
         json!([{"pods": {"selector": {"matchLabels": {"telemetry": "otel"}}, "containers": ["otel"]}}])
     }
 
     /// The target `workloads` of everything labelled `telemetry: otel`.
+    #[must_use]
     pub fn workloads_target() -> Value {
         json!([{"workloads": {"selector": {"matchLabels": {"telemetry": "otel"}}}}])
     }
 
     /// Objects of one of Lockkeeper's kinds.
+    #[must_use]
     pub fn ours(&self, kind: &str) -> Api<DynamicObject> {
         let plural = format!("{}s", kind.to_lowercase()).replace("ys", "ies");
         let kind = GroupVersionKind::gvk("lockkeeper.dev", "v1alpha1", kind);
@@ -184,6 +191,7 @@ impl<'b> Scene<'b> {
     }
 
     /// Objects of a type that k8s-openapi knows.
+    #[must_use]
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -308,6 +316,7 @@ pub struct Status(pub Value);
 
 impl Status {
     /// Its first stage.
+    #[must_use]
     pub fn stage(&self) -> &Value {
         &self.0["stages"][0]
     }
@@ -328,25 +337,29 @@ impl Status {
 }
 
 /// A pod's name.
+#[must_use]
 pub fn name(pod: &Pod) -> String {
     pod.metadata.name.clone().unwrap_or_default()
 }
 
 /// Condition `Ready`.
+#[must_use]
 pub fn ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
     conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
 }
 
 /// The digests that the pod's collectors run: all its containers but `app`.
+#[must_use]
 pub fn runs(pod: &Pod) -> BTreeSet<String> {
     let Some(status) = &pod.status else { return BTreeSet::new() };
     let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
     let collectors = all.filter(|container| container.name != "app");
-    collectors.map(|container| e2e::recorder::digest(&container.image_id).to_owned()).collect()
+    collectors.map(|container| crate::recorder::digest(&container.image_id).to_owned()).collect()
 }
 
 /// The image of the collector in a pod's spec.
+#[must_use]
 pub fn image(pod: &Pod) -> String {
     let Some(spec) = &pod.spec else { return String::new() };
     let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
@@ -354,6 +367,7 @@ pub fn image(pod: &Pod) -> String {
 }
 
 /// Restarts of all containers of a pod.
+#[must_use]
 pub fn restarts(pod: &Pod) -> i32 {
     let Some(status) = &pod.status else { return 0 };
     let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
