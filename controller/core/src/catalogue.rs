@@ -5,7 +5,7 @@
 
 use crate::{
     decision::{Decision, Event, EventType, Question},
-    facts::Facts,
+    facts::{Facts, LOOK_AT},
     gates::{label, label_and_digest},
     image::{Release, Tag},
     observed::Answer,
@@ -13,9 +13,6 @@ use crate::{
     status::{FirstSeen, MovedTag},
 };
 use jiff::Timestamp;
-
-/// Tags looked at per pass, best first.
-const LOOK_AT: usize = 20;
 
 /// Chooses the candidate into `decision.status.candidate`.
 pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {

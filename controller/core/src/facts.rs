@@ -10,6 +10,9 @@ use crate::{
 use jiff::Timestamp;
 use std::{cmp::Ordering, collections::BTreeSet};
 
+/// Tags looked at per pass, best first.
+pub const LOOK_AT: usize = 20;
+
 /// Facts of one pass.
 pub struct Facts<'a> {
     /// The policy.
@@ -48,16 +51,22 @@ impl<'a> Facts<'a> {
         a.digest == b.digest || a.same_contents(b, &self.platforms)
     }
 
+    /// The release that a digest belongs to, if the status tells: then nobody has to be asked.
+    #[must_use]
+    pub fn remembered<'l>(&self, life: &'l Status, digest: &Digest) -> Option<&'l Release> {
+        let in_stages = life.stages.iter().flat_map(|s| {
+            let verified = s.verified.iter().map(|v| &v.release);
+            let moving = s.flight.iter().map(|f| &f.release).chain(s.rollback.iter().map(|r| &r.bad));
+            verified.chain(moving)
+        });
+        in_stages.chain(life.candidate.iter()).find(|r| r.answers_to(digest) && !r.platforms.is_empty())
+    }
+
     /// The release that a digest belongs to, as far as anything is known of it.
     #[must_use]
     pub fn release_of(&self, life: &Status, digest: &Digest) -> Option<Release> {
         let known = |r: &Release| r.answers_to(digest);
-        let in_stages = life
-            .stages
-            .iter()
-            .flat_map(|s| s.verified.iter().map(|v| &v.release).chain(s.flight.iter().map(|f| &f.release)));
-        if let Some(r) = in_stages.chain(life.candidate.iter()).find(|r| known(r) && !r.platforms.is_empty())
-        {
+        if let Some(r) = self.remembered(life, digest) {
             return Some(r.clone());
         }
         let tags = self.seen.answers.tags.values().filter_map(|a| match a {
@@ -81,6 +90,14 @@ impl<'a> Facts<'a> {
             }),
             Answer::Failed(_) => None,
         }
+    }
+
+    /// Every tag that may tell the version of what runs has been looked at.
+    #[must_use]
+    pub fn tags_looked_at(&self) -> bool {
+        self.seen.catalogue.ranking.as_ref().is_some_and(|ranking| {
+            ranking.best_first.iter().take(LOOK_AT).all(|r| self.seen.answers.tags.contains_key(&r.tag))
+        })
     }
 
     /// Whether a digest can be fetched through a repository, if that has been looked up.

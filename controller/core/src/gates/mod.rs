@@ -104,6 +104,12 @@ pub fn out_of_range(view: &StageView<'_>) -> bool {
 fn in_order(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     let status = view.life.stages.get(view.index)?;
     let current = crate::stage::current_of(status)?;
+    if entry.promote.is_none() && current.release.version.is_none() && !view.facts.tags_looked_at() {
+        return Some(Wait::new(
+            "Resolving",
+            format!("asks the registry which version {} is", label(&current.release)),
+        ));
+    }
     let allowed = view.policy.select.allow_downgrade && out_of_range(view);
     if entry.promote.is_some() || allowed || !lower(view, &entry.release) {
         return None;

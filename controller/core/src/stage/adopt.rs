@@ -9,13 +9,16 @@ use crate::{
     gates::{label, label_and_digest},
     image::{Release, Tag},
     observed::{Answer, InterventionKind},
-    select::is_full_version,
+    select::{Order, is_full_version},
     status::{Source, StageStatus, Verified},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ready pods on one release, of a hundred, for it to be adopted.
 const SHARE: usize = 80;
+
+/// Versions of a Mixed stage that the status names, those with the most pods.
+const SHOWN: usize = 10;
 
 /// Adopts, or says what it waits for. `None`: adopted.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) -> Option<Wait> {
@@ -34,13 +37,15 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) -> Option<Wait> {
     }
     let chosen = chosen_by_person(view, turn)
         .or_else(|| running.iter().find(|(_, pods)| pods * 100 >= total * SHARE).map(|(r, _)| r.clone()));
-    let Some(release) = chosen else {
+    let Some(mut release) = chosen else {
         turn.status.mixed = running
             .iter()
+            .take(SHOWN)
             .map(|(r, pods)| (format!("{} {}", label(r), r.digest), u32::try_from(*pods).unwrap_or(u32::MAX)))
             .collect();
         return Some(Wait::new("Mixed", mixed_message(view, &turn.status)));
     };
+    name_by_tag(view, &mut release);
     turn.status.only_tags = mutable_tags(view, &release);
     adopt(view, turn, release, Source::Adopted);
     None
@@ -157,6 +162,23 @@ fn chosen_by_person(view: &StageView<'_>, turn: &mut Turn) -> Option<Release> {
             turn.questions.insert(Question::Digest(view.policy.image.clone(), asked.digest.clone()?));
             None
         }
+    }
+}
+
+/// What no listed tag names may be named by the pods: an explicit version, in the range or not.
+fn name_by_tag(view: &StageView<'_>, release: &mut Release) {
+    if release.version.is_some() || !matches!(view.policy.select.order, Order::Semver { .. }) {
+        return;
+    }
+    let mut named: BTreeMap<&Tag, usize> = BTreeMap::new();
+    for container in view.live().filter(|p| p.runs(release)).flat_map(|p| p.containers.iter()) {
+        if let Some(tag) = container.image.tag().filter(|tag| is_full_version(tag.as_str())) {
+            *named.entry(tag).or_default() += 1;
+        }
+    }
+    if let Some((tag, _)) = named.into_iter().max_by_key(|(_, pods)| *pods) {
+        release.tag = Some(tag.clone());
+        release.version = Some(tag.to_string());
     }
 }
 

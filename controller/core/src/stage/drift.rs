@@ -8,11 +8,11 @@ use super::{PodView, StageView, Turn, moves, pins};
 use crate::{
     decision::{EventType, Purpose, Question},
     gates::label,
-    image::Release,
+    image::{Digest, Release, Repository},
     policy::{DriftMode, Target},
     status::{Phase, Source},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Repairs per owner before it is contested.
 const REPAIRS: u32 = 3;
@@ -38,7 +38,6 @@ pub fn look(view: &StageView<'_>, turn: &mut Turn) {
         return;
     }
     let release = &wanted.release;
-    ask_what_runs(view, turn);
     let drifted: Vec<&PodView<'_>> = view.live().filter(|p| drifts(view, p, release)).collect();
     let names: BTreeSet<String> = drifted.iter().map(|p| p.name()).collect();
     let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
@@ -69,16 +68,15 @@ pub fn look(view: &StageView<'_>, turn: &mut Turn) {
 }
 
 /// Unknown contents are neither drift nor right: the registry is asked what they are.
-fn ask_what_runs(view: &StageView<'_>, turn: &mut Turn) {
-    let running = view.live().flat_map(|p| p.containers.iter());
-    let unknown = running.filter_map(|c| {
-        let digest = c.seen.running.as_ref()?;
-        view.facts
-            .release_of(view.life, digest)
-            .is_none()
-            .then(|| Question::Digest(c.image.repository().clone(), digest.clone()))
-    });
-    turn.questions.extend(unknown.take(ASKED));
+pub fn ask_what_runs(view: &StageView<'_>, turn: &mut Turn) {
+    let mut met: BTreeMap<&Digest, &Repository> = BTreeMap::new();
+    for container in view.live().flat_map(|p| p.containers.iter()) {
+        let digests = container.seen.running.iter().chain(container.image.digest());
+        met.extend(digests.map(|digest| (digest, container.image.repository())));
+    }
+    let unknown = met.into_iter().filter(|(digest, _)| view.facts.remembered(view.life, digest).is_none());
+    let questions = unknown.map(|(digest, repository)| Question::Digest(repository.clone(), digest.clone()));
+    turn.questions.extend(questions.take(ASKED));
 }
 
 /// It runs something that is known and that is not the stage's release.

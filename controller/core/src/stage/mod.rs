@@ -138,6 +138,7 @@ pub fn attempt_number(policy: &Policy, attempt: &str) -> Option<u64> {
 
 /// One step of one stage.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
+    drift::ask_what_runs(view, turn);
     if !view.policy.may_write() {
         idle::report_only(view, turn);
         drift::look(view, turn);

@@ -2,8 +2,8 @@
 //!
 //! Guarantees (decision 15): forward, only pods that are Running, Ready and in no rollout of their own; never more
 //! pods of an owner unready than its budget, waves included; the first pod of a step is Ready before others follow.
-//! One exception: a pod that cannot pull what it has (its digest is gone), or is not Ready on what is quarantined or
-//! was refused here, has nothing to lose, and is moved with the last step; else it would wait for ever.
+//! One exception: a pod that cannot pull what it has (its digest is gone), or is not Ready on what is quarantined, was
+//! refused here or is not the stage's, has nothing to lose, and is moved after all others; else it would wait for ever.
 
 use super::{PodView, StageView, view::PULL_ERRORS};
 use crate::{
@@ -117,21 +117,19 @@ pub fn for_wave<'v>(
     }
     let in_other_wave =
         |p: &PodView<'_>| p.seen.moved.as_ref().is_some_and(|m| !same_policy(&m.attempt, attempt));
-    let mut free: Vec<&PodView<'_>> =
-        view.live().filter(|p| p.movable() && in_place(view, p) && !p.asked(release)).collect();
+    let mut free: Vec<&'v PodView<'v>> = waits_for_it(view, release, attempt).collect();
     let mut chosen: Vec<&'v PodView<'v>> = Vec::new();
-    free.retain(|p| !edited(p, release, attempt));
     while chosen.len() < wanted && !free.is_empty() {
         let best = free.iter().enumerate().min_by_key(|(_, p)| {
             let (members, old_ready) = by_owner.get(&p.owner()).copied().unwrap_or_default();
             let node = on_node.get(p.seen.node.as_str()).copied().unwrap_or_default();
-            (old_ready < 2, in_other_wave(p), members, node, &p.seen.key)
+            (!p.movable(), old_ready < 2, in_other_wave(p), members, node, &p.seen.key)
         });
         let Some((index, _)) = best else { break };
         let pod = free.swap_remove(index);
         let (members, old_ready) = by_owner.get(&pod.owner()).copied().unwrap_or_default();
         let last_of_its_kind = members > 0 && old_ready < 2;
-        if !last_of_its_kind && budgets.take(pod) {
+        if nothing_to_lose(view, pod) || (!last_of_its_kind && budgets.take(pod)) {
             let (members, old_ready) = by_owner.entry(pod.owner()).or_default();
             *members += 1;
             *old_ready = old_ready.saturating_sub(1);
@@ -179,22 +177,24 @@ pub fn for_batch<'v>(
         .collect()
 }
 
-/// Not Ready, and on something that it should not have, or cannot have: moving it makes nothing worse.
+/// Not Ready, and on something that is not the stage's, or that it cannot have: moving it makes nothing worse.
 fn nothing_to_lose(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
     if pod.seen.ready || pod.seen.of_job || !pod.live() {
         return false;
     }
-    let refused = view.life.stages.get(view.index).map(|s| &s.refused);
+    let status = view.life.stages.get(view.index);
+    let current = status.and_then(super::current_of).map(|v| &v.release);
     let unwanted = |r: Release| {
         view.facts.quarantine_of(&r).is_some()
-            || refused.is_some_and(|list| list.contains_key(&r.contents_key()))
+            || status.is_some_and(|s| s.refused.contains_key(&r.contents_key()))
+            || current.is_some_and(|current| !view.facts.same(current, &r))
     };
     let asked = pod.containers.iter().filter_map(|c| c.asked());
     pod.waits_for(PULL_ERRORS).is_some()
         || asked.filter_map(|digest| view.facts.release_of(view.life, digest)).any(unwanted)
 }
 
-/// Pods that the last step has to give `release`.
+/// Pods that may be given `release`: movable ones, and those with nothing to lose.
 pub fn waits_for_it<'v>(
     view: &'v StageView<'v>,
     release: &Release,

@@ -119,7 +119,8 @@ fn verified_rightly(
 /// I5: a rollback goes to something that was verified or adopted there.
 fn rollbacks_are_safe(world: &World, is: &StageStatus, found: &mut Vec<String>) {
     let Some(to) = is.rollback.as_ref().and_then(|r| r.to.as_ref()) else { return };
-    if is.phase != Phase::RollingBack {
+    // Where nothing is looked at or written, the next pass that may looks again.
+    if is.phase != Phase::RollingBack || world.stale_since.is_some() || !world.policy.may_write() {
         return;
     }
     if !is.verified.iter().any(|v| v.release.digest == to.digest) {

@@ -221,6 +221,18 @@ impl Play {
         (count > 0).then(|| self.world.pushed[number % count].clone())
     }
 
+    fn good_digest(&self, digest: Option<&Digest>) -> bool {
+        let b = digest.and_then(|d| self.world.behaviours.get(d)).cloned().unwrap_or_default();
+        b.crashes_per_hour == 0.0 && !b.never_ready && !b.crash_at_start
+    }
+
+    /// One that behaves: what people choose by hand.
+    fn good_release(&self, number: usize) -> Option<Release> {
+        let good: Vec<&Release> =
+            self.world.pushed.iter().filter(|r| self.good_digest(Some(&r.digest))).collect();
+        good.get(number % good.len().max(1)).map(|r| (*r).clone())
+    }
+
     fn push(&mut self, behaviour: &Behaviour) -> Release {
         self.versions += 1;
         let name = format!("0.{}.0", self.versions);
@@ -284,7 +296,7 @@ impl Play {
                 }
             }
             Event::EditPin(n, r, manual) => {
-                if let Some(release) = self.any_release(*r) {
+                if let Some(release) = self.good_release(*r) {
                     let until = manual.then(|| self.world.now + SignedDuration::from_mins(30));
                     self.world.edit_pin(n % pins.max(1), &release.digest, until);
                 }
@@ -356,7 +368,11 @@ impl Play {
     }
 
     fn ask(&mut self, kind: InterventionKind, stage: usize, r: usize, all: bool) {
-        let digest = self.any_release(r).map(|r| r.digest);
+        let chosen = match kind {
+            InterventionKind::Adopt => self.good_release(r),
+            _ => self.any_release(r),
+        };
+        let digest = chosen.map(|r| r.digest);
         let name = self.world.policy.stages[stage].name.clone();
         let stages: Vec<&str> = if all { Vec::new() } else { vec![name.as_str()] };
         let needs_digest =
@@ -367,13 +383,18 @@ impl Play {
 
     fn add_stage(&mut self) {
         let count = self.world.policy.stages.len();
-        if self.world.policy.stages.iter().any(|s| s.name == "extra") {
+        // It begins with pods that are Ready on what `latest` names: else nothing can be adopted, and it waits.
+        let latest = self.world.resolve(REPOSITORY).map(|r| r.digest);
+        let works = latest.is_some() && self.good_digest(latest.as_ref());
+        let writes = self.world.policy.may_write() && self.world.watches_fresh && self.world.registry_up;
+        if self.world.policy.stages.iter().any(|s| s.name == "extra") || !works || !writes {
             return;
         }
         let new = small(stage("extra", &[count - 1], SignedDuration::from_mins(6)), self.together);
         self.world.policy.stages.push(new);
         self.world.policy.generation += 1;
         self.world.add_owner(owner_in("extra", "app0", 2, self.together));
+        self.pass(4);
     }
 
     /// Faults cease, people let go, and a good release comes; enough time passes.
