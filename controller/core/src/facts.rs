@@ -45,6 +45,13 @@ impl<'a> Facts<'a> {
         self.seen.quarantines.iter().find(|q| q.covers(release))
     }
 
+    /// It is quarantined, or a rollback that has begun in this very pass quarantines it before anything is written.
+    #[must_use]
+    pub fn quarantined(&self, life: &Status, release: &Release) -> bool {
+        let begun = life.stages.iter().filter_map(|s| s.rollback.as_ref()).filter(|r| r.quarantine.is_some());
+        self.quarantine_of(release).is_some() || begun.into_iter().any(|r| self.same(&r.bad, release))
+    }
+
     /// Two digests of one release.
     #[must_use]
     pub fn same(&self, a: &Release, b: &Release) -> bool {

@@ -56,6 +56,17 @@ pub fn closed(view: &StageView<'_>, skip_window: bool) -> Option<Wait> {
 }
 
 fn not_quarantined(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
+    being_quarantined(view, &entry.release).or_else(|| quarantined(view, entry))
+}
+
+/// A rollback that began in this very pass makes a Quarantine of it.
+#[must_use]
+pub fn being_quarantined(view: &StageView<'_>, release: &Release) -> Option<Wait> {
+    let begun = view.facts.quarantine_of(release).is_none() && view.facts.quarantined(view.life, release);
+    begun.then(|| Wait::new("Quarantined", format!("{} is being quarantined", label(release))))
+}
+
+fn quarantined(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     let quarantine = view.facts.quarantine_of(&entry.release)?;
     Some(Wait::new(
         "Quarantined",
@@ -257,6 +268,13 @@ fn approved(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
 
 fn pullable(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     not_pullable(view, &entry.release)
+}
+
+/// Some repository that the pods use answered that it does not have this.
+#[must_use]
+pub fn gone(view: &StageView<'_>, release: &Release) -> bool {
+    let repositories = view.repositories();
+    repositories.iter().any(|r| matches!(view.facts.pullable(r, &release.digest), Some(Answer::Absent)))
 }
 
 /// Before anything is pinned, its digest is fetched through every repository that the pods use.

@@ -21,7 +21,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     }
     let wait = give(view, turn, &mut flight);
     match wait {
-        Some(wait) if too_long(view, turn, &wait) => {
+        Some(wait) if too_long(view, turn, &flight, &wait) => {
             let (name, step) = (label(&flight.release), flight::step_name(&flight));
             let message =
                 format!("{name} did not reach {step} within {:#}: {}", view.stage.max_soak, wait.message);
@@ -45,10 +45,12 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
 
 /// A step that is given out may take as long as its soak may (L2); waiting for a person, a window or data does not
 /// count.
-fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
+fn too_long(view: &StageView<'_>, turn: &mut Turn, flight: &Flight, wait: &Wait) -> bool {
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
-    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
+    // A registry that says no is an answer; one that says nothing is not.
+    let gone = wait.reason == "NotPullable" && gates::gone(view, &flight.release);
+    let counts = gone || matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
     let Some(since) = status.since.filter(|_| still && counts) else { return false };
     let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
     turn.wake(over);
@@ -109,6 +111,7 @@ fn ask_for_the_way_back(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) 
 /// Why nothing is given the candidate now: what every widening write asks (decision 11), the registry, and people.
 fn closed(view: &StageView<'_>, flight: &Flight) -> Option<Wait> {
     view.closed(flight.skip_window)
+        .or_else(|| gates::being_quarantined(view, &flight.release))
         .or_else(|| gates::not_pullable(view, &flight.release))
         .or_else(|| edited_by_hand(view, flight))
 }

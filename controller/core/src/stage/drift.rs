@@ -49,7 +49,7 @@ pub fn look(view: &StageView<'_>, turn: &mut Turn) {
     turn.status.drift.pods = count;
     turn.status.drift.examples = examples;
     if view.stage.drift == DriftMode::Repair
-        && view.facts.quarantine_of(release).is_none()
+        && !view.facts.quarantined(view.life, release)
         && view.conflict.is_none()
         && view.policy.may_write()
     {
@@ -126,7 +126,7 @@ fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted
     let skip_window = turn.status.flight.as_ref().is_some_and(|f| f.skip_window);
     let stopped = (wanted.candidate && view.closed(skip_window).is_some())
         || (view.conflict.is_some() && !wanted.back)
-        || view.facts.quarantine_of(&wanted.release).is_some();
+        || view.facts.quarantined(view.life, &wanted.release);
     if stopped {
         return;
     }

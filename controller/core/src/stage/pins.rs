@@ -77,7 +77,7 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
         confirm(view, turn, &wanted);
         return;
     }
-    let quarantined = view.facts.quarantine_of(&wanted.release).is_some();
+    let quarantined = view.facts.quarantined(view.life, &wanted.release);
     let skip_window = turn.status.flight.as_ref().is_some_and(|f| f.skip_window);
     if quarantined
         || (wanted.candidate && view.closed(skip_window).is_some())
