@@ -51,6 +51,11 @@ impl Watchman {
         self.violations.extend(found.into_iter().map(|what| format!("{}: {what}", world.now)));
     }
 
+    /// The stored status was lost: what was in it is no measure any more.
+    pub fn status_lost(&mut self) {
+        self.last = None;
+    }
+
     /// I7: nothing changes, so nothing is written, and nobody is woken for nothing.
     pub fn nothing_more(&mut self, world: &mut World) {
         let before = world.stored.clone();

@@ -141,17 +141,24 @@ fn tag_kept(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     if entry.promote.is_some() || matches!(view.policy.select.order, Order::Digest { .. }) {
         return None;
     }
+    let current = view.life.stages.get(view.index).and_then(crate::stage::current_of);
+    if current.is_some_and(|current| view.facts.same(&current.release, &entry.release)) {
+        // It only has to soak again: nothing is given to anybody.
+        return None;
+    }
     let tag = entry.release.tag.as_ref()?;
-    let now = match view.all.answers.tags.get(tag)? {
-        Answer::Known(now) => now,
-        Answer::Absent => {
+    let now = match view.all.answers.tags.get(tag) {
+        None => return Some(Wait::new("Checking", format!("asks whether tag {tag} still names it"))),
+        Some(Answer::Known(now)) => now,
+        Some(Answer::Absent) => {
             let message = format!(
                 "tag {tag} was deleted from the registry; Promote digest {} to go on all the same",
                 entry.release.digest
             );
             return Some(Wait::new("TagGone", message));
         }
-        Answer::Failed(_) => return None,
+        // Whether the registry answers at all is the last gate's question.
+        Some(Answer::Failed(_)) => return None,
     };
     (now.contents_key() != entry.release.contents_key()).then(|| {
         Wait::new(

@@ -5,7 +5,7 @@
 
 use super::{StageView, Turn, Wait, current_of, idle, rolling_back, taking_back};
 use crate::{
-    decision::EventType,
+    decision::{EventType, Question},
     gates::label,
     observed::InterventionKind,
     status::{Phase, Source, Verified},
@@ -56,6 +56,7 @@ fn resume(view: &StageView<'_>, turn: &mut Turn, phase: Phase) {
 
 /// Blocked in the middle of a rollback: a person adopts a digest, or what was restored gets Ready after all.
 fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
+    ask_for_what_people_chose(view, turn);
     let adopted = view
         .facts
         .interventions(InterventionKind::Adopt, &view.stage.name)
@@ -102,6 +103,14 @@ fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
     if resumed || (looked_again && pullable_again(view, turn)) {
         resume(view, turn, Phase::RollingBack);
     }
+}
+
+fn ask_for_what_people_chose(view: &StageView<'_>, turn: &mut Turn) {
+    let chosen = [InterventionKind::Adopt, InterventionKind::Promote]
+        .into_iter()
+        .flat_map(|kind| view.facts.interventions(kind, &view.stage.name))
+        .filter_map(|i| i.digest.clone());
+    turn.questions.extend(chosen.map(|digest| Question::Digest(view.policy.image.clone(), digest)));
 }
 
 /// What was restored got Ready after all.

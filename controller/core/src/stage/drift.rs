@@ -83,11 +83,10 @@ pub fn ask_what_runs(view: &StageView<'_>, turn: &mut Turn) {
 fn drifts(view: &StageView<'_>, pod: &PodView<'_>, release: &Release) -> bool {
     pod.seen.phase == crate::observed::PodPhase::Running
         && pod.containers.iter().any(|c| {
-            c.seen.up
-                && c.seen.running.as_ref().is_some_and(|d| {
-                    !release.answers_to(d)
-                        && view.facts.release_of(view.life, d).is_some_and(|r| !view.facts.same(&r, release))
-                })
+            c.seen.running.as_ref().is_some_and(|d| {
+                !release.answers_to(d)
+                    && view.facts.release_of(view.life, d).is_some_and(|r| !view.facts.same(&r, release))
+            })
         })
 }
 

@@ -227,7 +227,9 @@ fn left_alone(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted, wrong: &[W
         turn.tell(EventType::Warning, "Contested", &view.stage.name, message);
         return true;
     }
-    pinned.confirmed = false;
+    if let Some(pinned) = &mut turn.status.pinned {
+        pinned.confirmed = false;
+    }
     let message = format!("{pin} was changed or deleted by {by}; put back to {}", label(&wanted.release));
     turn.tell(EventType::Warning, "PinPutBack", &view.stage.name, message);
     false

@@ -7,11 +7,15 @@ use lockkeeper_sim::release;
 
 /// So many pods on `latest` (0.28.0), and so many whose template says 0.27.0.
 fn mix(latest: usize, explicit: usize) -> Story {
+    mix_of(latest, explicit).minutes(1)
+}
+
+fn mix_of(latest: usize, explicit: usize) -> Story {
     let mut story = Story::new(stages(&["prod"]), &[("prod", "api", latest)]);
     let mut other = owner("prod", "old", explicit);
     other.image = format!("{REPOSITORY}:0.27.0");
     story.world.add_owner(other);
-    story.minutes(1)
+    story
 }
 
 #[test]
@@ -42,7 +46,7 @@ fn repair_does_not_change_an_explicit_version_either() {
 
 #[test]
 fn less_than_four_in_five_is_mixed_and_nothing_is_pinned_until_a_person_chooses() {
-    let mut story = mix(7, 3);
+    let mut story = mix_of(7, 3);
     // Selection's candidate would enter at once: hold it, so that only adoption is looked at.
     story.ask(InterventionKind::Hold, "prod", None, "kim");
     story.pass(5);
@@ -113,7 +117,8 @@ fn without_a_ready_pod_nothing_is_adopted_nor_promoted() {
 fn a_version_above_the_range_is_known_by_its_tag_and_never_lowered() {
     let mut policy = stages(&["prod"]);
     policy.select =
-        lockkeeper_core::select::Selection::of(lockkeeper_core::select::Order::semver("<0.28.0").unwrap()).unwrap();
+        lockkeeper_core::select::Selection::of(lockkeeper_core::select::Order::semver("<0.28.0").unwrap())
+            .unwrap();
     let mut story = Story::new(policy, &[]);
     let mut all = owner("prod", "api", 3);
     all.image = format!("{REPOSITORY}:0.28.0");

@@ -4,12 +4,12 @@ use super::{Story, stages, waves};
 use crate::common::wave;
 use jiff::SignedDuration;
 use lockkeeper_core::status::{Phase, Source, Status};
-use lockkeeper_sim::{release, watchman::Watchman};
+use lockkeeper_sim::release;
 
 fn lose(story: &mut Story) {
     story.world.stored = Status::default();
     story.world.kill_controller();
-    story.watchman = Watchman::default();
+    story.watchman.status_lost();
 }
 
 #[test]

@@ -87,7 +87,11 @@ fn outside_of_the_windows_nothing_is_widened_and_the_rollback_is_armed() {
     let mut story = soaking();
     story.world.policy.stages[0].windows = vec![never()];
     story.pass(600);
-    assert_eq!(story.runs("0.29.0"), 3, "not even after maxSoak: waiting for a window is no attempt that fails");
+    assert_eq!(
+        story.runs("0.29.0"),
+        3,
+        "not even after maxSoak: waiting for a window is no attempt that fails"
+    );
     assert_eq!(story.reason(0), (Phase::Applying, "WindowClosed"));
     turn_bad(&mut story);
     story.pass(30);

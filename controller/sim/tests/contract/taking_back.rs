@@ -26,14 +26,15 @@ fn a_persons_quarantine_takes_back_everywhere() {
     story.world.quarantine_by_person(&release("0.29.0"));
     story.pass(10);
     assert_eq!((story.runs("0.28.0"), story.world.quarantines.len()), (6, 1), "{}", story.history());
-    assert_eq!(story.reason(0), (Phase::Idle, "RolledBack"));
+    assert_eq!((story.told("RolledBack"), story.reason(0).0), (2, Phase::Idle));
 }
 
 #[test]
 fn evidence_takes_back_that_stage_and_those_after_it() {
     let names = ["dev", "staging", "prod"];
     let mut story =
-        Story::new(stages(&names), &[("dev", "api", 2), ("staging", "api", 2), ("prod", "api", 4)]).minutes(1);
+        Story::new(stages(&names), &[("dev", "api", 2), ("staging", "api", 2), ("prod", "api", 4)])
+            .minutes(1);
     let bad = story.good("0.29.0");
     story.pass(60);
     assert_eq!(story.runs("0.29.0"), 8);
@@ -101,10 +102,14 @@ fn a_memory_that_was_lost_does_not_go_back_to_what_is_gone() {
     story.pass(10);
     assert_eq!(story.runs("0.28.0"), 4, "{}", story.history());
     let gone = release("0.29.0").digest;
-    let back = story.world.records.iter().rev().take_while(|r| {
-        !matches!(&r.what, Effect::Told(e) if e.reason == "Verified")
-    });
-    let wrong = back.filter(|r| matches!(&r.what, Effect::Pinned { spec, .. } if spec.digest == gone)).count();
+    let back = story
+        .world
+        .records
+        .iter()
+        .rev()
+        .take_while(|r| !matches!(&r.what, Effect::Told(e) if e.reason == "Verified"));
+    let wrong =
+        back.filter(|r| matches!(&r.what, Effect::Pinned { spec, .. } if spec.digest == gone)).count();
     assert_eq!(wrong, 0);
 }
 
@@ -141,6 +146,7 @@ fn an_image_that_the_first_pod_cannot_pull_is_put_back_without_a_quarantine() {
         }
     }
     assert_eq!(story.moves().len(), 1);
+    story.watchman.look(&story.world);
     story.world.pushed.retain(|r| r.digest != good.digest);
     story.pass(5);
     assert_eq!((story.runs("0.28.0"), story.world.quarantines.len()), (12, 0), "{}", story.history());
@@ -179,6 +185,7 @@ fn pods_that_are_ready_go_back_in_batches_and_the_others_at_once() {
     story.pass(1);
     // Four that are not Ready, and three (25 % of twelve) that are: the budget does not count the first four twice.
     assert!((4..=7).contains(&(story.moves().len() - before)), "{}", story.moves().len() - before);
+    story.world.pods.iter_mut().for_each(|p| p.app_down = false);
     story.pass(30);
     assert_eq!(story.runs("0.28.0"), 12, "{}", story.history());
 }
@@ -268,7 +275,8 @@ fn what_began_in_one_pass_binds_the_stages_after_it_in_the_same_pass() {
     story.ask(InterventionKind::RollBack, "dev", None, "kim");
     let decision = story.decide_on(|_| {});
     let bad = release("0.29.0").digest;
-    let pinned = decision.actions.iter().any(|a| matches!(a, Action::WritePin { spec, .. } if spec.digest == bad));
+    let pinned =
+        decision.actions.iter().any(|a| matches!(a, Action::WritePin { spec, .. } if spec.digest == bad));
     assert!(!pinned, "{:?}", decision.actions);
     assert!(matches!(decision.actions.first(), Some(Action::WriteQuarantine(_))));
     story.pass(10);

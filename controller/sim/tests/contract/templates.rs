@@ -5,13 +5,14 @@ use lockkeeper_core::{
     decide,
     decision::{Action, Decision},
     observed::{Answer, ContainerSeen, ObjectKey, Observed, WorkloadSeen},
-    policy::{Amount, Namespaces, Target, WorkloadsTarget},
+    policy::{Amount, Namespaces, Policy, Target, WorkloadsTarget},
     status::Status,
 };
 
 /// A policy over one Deployment, and what is seen of it.
 struct Table {
     story: Story,
+    policy: Policy,
     status: Status,
     image: String,
     generation: i64,
@@ -20,6 +21,8 @@ struct Table {
 
 impl Table {
     fn new() -> Self {
+        // The world shows the pods by a target of its own; what decides has the workload.
+        let story = Story::new(stages(&["prod"]), &[("prod", "api", 2)]);
         let mut policy = stages(&["prod"]);
         policy.stages[0].targets = vec![Target::Workloads(WorkloadsTarget {
             namespaces: Namespaces::Named(vec!["prod".to_owned()]),
@@ -29,18 +32,23 @@ impl Table {
             max_unavailable: Amount::Percent(25),
             max_moving: 50,
         })];
-        let story = Story::new(policy, &[("prod", "api", 2)]);
         let image = format!("{}:0.28.0", crate::common::REPOSITORY);
-        Self { story, status: Status::default(), image, generation: 1, manager: None }
+        Self { story, policy, status: Status::default(), image, generation: 1, manager: None }
     }
 
     fn seen(&self) -> Observed {
         let mut seen = self.story.world.observe();
         seen.status = self.status.clone();
-        let container = ContainerSeen { name: "otel".into(), image: self.image.clone(), ..ContainerSeen::default() };
+        let container =
+            ContainerSeen { name: "otel".into(), image: self.image.clone(), ..ContainerSeen::default() };
         let managers = self.manager.iter().map(|m| ("otel".to_owned(), m.clone()));
         seen.stages[0].workloads = vec![WorkloadSeen {
-            key: ObjectKey { namespace: "prod".into(), name: "api".into(), uid: "w".into(), ..ObjectKey::default() },
+            key: ObjectKey {
+                namespace: "prod".into(),
+                name: "api".into(),
+                uid: "w".into(),
+                ..ObjectKey::default()
+            },
             kind: "Deployment".into(),
             api_version: "apps/v1".into(),
             generation: self.generation,
@@ -62,7 +70,7 @@ impl Table {
     }
 
     fn pass(&mut self) -> Decision {
-        let decision = decide(&self.story.world.policy, &self.seen(), self.story.world.now);
+        let decision = decide(&self.policy, &self.seen(), self.story.world.now);
         self.status = decision.status.clone();
         self.story.world.now += jiff::SignedDuration::from_secs(30);
         decision
@@ -132,7 +140,7 @@ fn a_workload_that_a_tool_applies_is_left_alone_and_said() {
     table.story.good("0.29.0");
     let mut seen = table.seen();
     seen.stages[0].workloads[0].applied_by = Some("Argo CD".to_owned());
-    let decision = decide(&table.story.world.policy, &seen, table.story.world.now);
+    let decision = decide(&table.policy, &seen, table.story.world.now);
     assert_eq!(decision.status.stages[0].reason, "LeftAlone");
     assert!(decision.actions.is_empty(), "{:?}", decision.actions);
 }
