@@ -369,7 +369,8 @@ impl Play {
 
     fn ask(&mut self, kind: InterventionKind, stage: usize, r: usize, all: bool) {
         let chosen = match kind {
-            InterventionKind::Adopt => self.good_release(r),
+            // Without a way back, both name what to return to: a person's word, which nobody judges.
+            InterventionKind::Adopt | InterventionKind::Promote => self.good_release(r),
             _ => self.any_release(r),
         };
         let digest = chosen.map(|r| r.digest);
