@@ -44,7 +44,8 @@ impl Default for Pace {
             debounce: Duration::from_millis(100),
             parallel: 8,
             first_pause: Duration::from_millis(500),
-            longest_pause: Duration::from_mins(1),
+            // Jitter may double it: after an outage nobody waits for more than half a minute.
+            longest_pause: Duration::from_secs(15),
             longest_sleep: Duration::from_mins(10),
             heartbeat: Duration::from_secs(5),
         }
