@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo bench fmt lint docs
+.PHONY: all test demo simulate bench fmt lint docs
 built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
@@ -15,6 +15,10 @@ demo:
 	cargo build --locked --workspace --bins
 	LOCKKEEPER_BIN=$(built)/lockkeeper $(built)/demo
 
+# The same story in virtual time, without a cluster; docs/simulate.md.
+simulate:
+	cargo run --locked -p lockkeeper -- simulate examples/incident.yaml
+
 # The figures of docs/figures.md, as tables: the core alone, then the controller on a bed of 500 policies and 5,000 pods.
 # About half an hour once everything is built; smaller: make bench BENCH='--policies 50 --pods 500 --rest 60'.
 bench:
@@ -29,6 +33,7 @@ fmt:
 lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Writes the generated files anew: crds, chart copies, docs/reference.
+# Writes the generated files anew: crds, chart copies, docs/reference, the pictures.
 docs:
 	UPDATE=1 cargo test --locked --workspace --test rules --test generated --test reference
+	UPDATE=1 cargo test --locked -p lockkeeper --lib pictures

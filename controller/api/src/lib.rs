@@ -24,7 +24,7 @@ pub use effective::effective;
 pub use file::policy_from_yaml;
 pub use imagepin::{ImagePin, ImagePinSpec};
 pub use intervention::{Intervention, InterventionSpec};
-pub use parse::{FieldError, parse};
+pub use parse::{FieldError, parse, suggestion};
 pub use quarantine::{Quarantine, QuarantineSpec};
 pub use spec::{ImagePolicy, ImagePolicySpec};
 pub use status::PolicyStatus;

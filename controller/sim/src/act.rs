@@ -1,13 +1,15 @@
 //! One pass of the controller in the world, with its write-ahead order; it may be killed after any effect.
 
-use crate::World;
+use crate::{EvidencePoint, World};
 use jiff::SignedDuration;
 use lockkeeper_core::{
     decide,
     decision::{Action, Decision, Event, PodMove, QuarantineDraft},
+    facts::Facts,
     image::Digest,
-    observed::{ObjectKey, PinSeen, QuarantineSeen},
+    observed::{ObjectKey, Observed, PinSeen, QuarantineSeen},
     pin::PinSpec,
+    stage::{StageView, standing},
 };
 
 /// Something that changed in the world.
@@ -84,6 +86,9 @@ impl World {
             return outcome;
         }
         let seen = self.observe();
+        if self.settings.trace_evidence {
+            self.trace(&seen);
+        }
         let Decision { status, actions, questions, events, next_deadline } =
             decide(&self.policy, &seen, self.now);
         self.questions = questions;
@@ -112,6 +117,23 @@ impl World {
             }
         }
         outcome
+    }
+
+    /// Keeps what the pass is about to judge, wherever it changed.
+    fn trace(&mut self, seen: &Observed) {
+        let facts = Facts::new(&self.policy, seen, self.now);
+        let mut found = Vec::new();
+        for (stage, status) in seen.status.stages.iter().enumerate() {
+            let view = StageView::gather(&self.policy, stage, &seen.status, seen, &facts, self.now);
+            let (Some(flight), Some(view)) = (&status.flight, view) else { continue };
+            let standing = standing(&view, flight);
+            let digest = flight.release.digest.clone();
+            let last = self.evidence.iter().rev().find(|p| p.stage == stage && p.digest == digest);
+            if last.is_none_or(|last| last.standing != standing) {
+                found.push(EvidencePoint { at: self.now, stage, digest, standing });
+            }
+        }
+        self.evidence.extend(found);
     }
 
     /// Passes until one writes nothing; at most `most`. Returns how many wrote something.

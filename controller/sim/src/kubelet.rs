@@ -1,7 +1,7 @@
 //! Pods come and go, containers start, crash and start again.
 
 use crate::{Effect, Pod, World};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::pin::PinSpec;
 use std::collections::BTreeSet;
 
@@ -24,13 +24,28 @@ const MAX_BACKOFF: i64 = 300;
 const RESET: SignedDuration = SignedDuration::from_mins(10);
 
 impl World {
-    /// Time passes. Long spans are cut by the caller: everything due in `span` happens once.
+    /// Time passes. Long spans are cut by the caller: everything due in `span` happens once, at its end. With spans
+    /// that end at [`World::next_moment`] everything happens when it is due.
     pub fn pass_time(&mut self, span: SignedDuration) {
         self.now += span;
         self.bury_and_give_birth();
         for index in 0..self.pods.len() {
-            self.run_pod(index, span);
+            self.run_pod(index);
         }
+    }
+
+    /// When something happens next by itself in the cluster: a container comes up or dies, a pod goes or is born.
+    #[must_use]
+    pub fn next_moment(&self) -> Option<Timestamp> {
+        let soon = self.now + SignedDuration::from_secs(1);
+        let short = |(index, owner): (usize, &crate::Owner)| {
+            self.pods.iter().filter(|p| p.owner == index && !p.deleting).count() < owner.replicas
+        };
+        if self.pods.iter().any(|p| p.deleting) || self.owners.iter().enumerate().any(short) {
+            return Some(soon);
+        }
+        let due = self.pods.iter().filter_map(|p| if p.up { p.dies_at.map(|(at, _)| at) } else { p.up_at });
+        due.min().map(|at| at.max(soon))
     }
 
     fn bury_and_give_birth(&mut self) {
@@ -50,6 +65,7 @@ impl World {
             let o = &self.owners[owner];
             (o.image.clone(), o.name.clone(), o.namespace.clone())
         };
+        let hash = self.owners[owner].template.clone();
         let number = self.births;
         let pin = if self.settings.pins_at_birth { self.pin_for(owner, &template) } else { None };
         let (image, pinned_by) = match pin {
@@ -62,6 +78,7 @@ impl World {
             name: format!("{name}-{number}"),
             owner,
             node: format!("node-{node}"),
+            template: hash,
             created: self.now,
             image,
             generation: 1,
@@ -73,12 +90,14 @@ impl World {
             down_after_death: false,
             waiting: Some("ContainerCreating".to_owned()),
             up_at: Some(self.now + SignedDuration::from_secs(self.settings.pull_seconds)),
+            dies_at: None,
             died: None,
             crashes_in_a_row: 0,
             deleting: false,
             app_down: false,
         };
-        if self.records.is_empty() {
+        let before = self.records.is_empty() && self.now == self.settings.start;
+        if before {
             // Before the story begins everything is up already.
             pod.running = self.resolve(&pod.image).map(|r| r.digest);
             pod.up = pod.running.is_some();
@@ -87,7 +106,7 @@ impl World {
         }
         let (pod_name, image) = (format!("{namespace}/{}", pod.name), pod.image.clone());
         self.pods.push(pod);
-        if !self.records.is_empty() {
+        if !before {
             self.record(Effect::Born { pod: pod_name, image });
         }
     }
@@ -126,18 +145,33 @@ impl World {
         }
     }
 
-    fn run_pod(&mut self, index: usize, span: SignedDuration) {
+    fn run_pod(&mut self, index: usize) {
         if self.pods[index].up_at.is_some_and(|at| at <= self.now) {
             self.start(index);
         }
         let behaviour = self.behaviour(index);
-        let dies = behaviour.crash_at_start || {
-            let expected = behaviour.crashes_per_hour * span.as_secs_f64() / 3600.0;
-            expected > 0.0 && self.random.chance(1.0 - (-expected).exp())
-        };
-        if self.pods[index].up && dies {
+        if !self.pods[index].up {
+            return;
+        }
+        let rate = behaviour.crashes_per_hour;
+        // Crashes have no memory, so a moment that was drawn stays right for as long as the rate does.
+        if self.pods[index].dies_at.is_none_or(|(_, drawn)| drawn.to_bits() != rate.to_bits()) {
+            self.pods[index].dies_at = self.draw_death(rate);
+        }
+        let due = self.pods[index].dies_at.is_some_and(|(at, _)| at <= self.now);
+        if behaviour.crash_at_start || due {
             self.crash(index);
         }
+    }
+
+    /// An exponential waiting time, whole seconds.
+    fn draw_death(&mut self, rate: f64) -> Option<(Timestamp, f64)> {
+        if rate <= 0.0 {
+            return None;
+        }
+        let hours = -(1.0 - self.random.unit()).ln() / rate;
+        let wait = SignedDuration::try_from_secs_f64((hours * 3600.0).ceil()).ok()?;
+        Some((self.now.checked_add(wait).ok()?, rate))
     }
 
     fn start(&mut self, index: usize) {
@@ -159,6 +193,7 @@ impl World {
         pod.down_after_death = false;
         pod.waiting = None;
         pod.up_at = None;
+        pod.dies_at = None;
         let name = pod.name.clone();
         self.record(Effect::Started { pod: name, digest: release.digest });
     }
@@ -185,7 +220,7 @@ impl World {
             restart
         } else {
             pod.waiting = Some("CrashLoopBackOff".to_owned());
-            (10 << (in_a_row - 2).min(5)).min(MAX_BACKOFF)
+            (10 << (in_a_row - 2).min(5)).clamp(restart, MAX_BACKOFF.max(restart))
         };
         pod.up_at = Some(now + SignedDuration::from_secs(backoff));
         let (name, digest) = (pod.name.clone(), pod.running.clone());
@@ -195,7 +230,8 @@ impl World {
     }
 
     /// Ready as the kubelet reports it.
-    pub(crate) fn ready(&self, index: usize) -> bool {
+    #[must_use]
+    pub fn ready(&self, index: usize) -> bool {
         let pod = &self.pods[index];
         pod.up && !pod.app_down && !self.behaviour(index).never_ready
     }

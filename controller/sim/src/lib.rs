@@ -14,4 +14,4 @@ mod world;
 pub use act::{Effect, PassOutcome};
 pub use kubelet::Behaviour;
 pub use random::Random;
-pub use world::{Owner, Pod, Record, World, WorldSettings, release};
+pub use world::{EvidencePoint, Owner, Pod, Record, World, WorldSettings, release, release_for};

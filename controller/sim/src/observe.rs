@@ -8,7 +8,7 @@ use lockkeeper_core::{
         Answer, Answers, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure, ObjectKey, Observed,
         Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
     },
-    policy::{Namespaces, Target},
+    policy::Target,
     select::rank,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -99,11 +99,7 @@ impl World {
         let mut taken: BTreeSet<&str> = BTreeSet::new();
         for (number, target) in stage.targets.iter().enumerate() {
             let Target::Pods(target) = target else { continue };
-            let namespaces: Vec<String> = match &target.namespaces {
-                Namespaces::Own => vec![self.policy.namespace.clone()],
-                Namespaces::Named(names) => names.clone(),
-                Namespaces::Matching(_) => Vec::new(),
-            };
+            let namespaces = self.namespaces_of(target);
             for (i, pod) in self.pods.iter().enumerate() {
                 let owner = &self.owners[pod.owner];
                 let matches = target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v));
@@ -117,12 +113,18 @@ impl World {
         seen
     }
 
+    /// Some of an owner's pods are of another template than the owner's own.
+    fn rolling(&self, owner: usize) -> bool {
+        let template = &self.owners[owner].template;
+        self.pods.iter().any(|p| p.owner == owner && !p.deleting && p.template != *template)
+    }
+
     fn pod(&self, index: usize, target: usize) -> PodSeen {
         let pod = &self.pods[index];
         let owner = &self.owners[pod.owner];
         let ready = self.ready(index);
         let sidecar = ContainerSeen {
-            name: "otel".to_owned(),
+            name: self.settings.container.clone(),
             kind: ContainerKind::Sidecar,
             image: pod.image.clone(),
             running: pod.running.as_ref().and_then(|d| digest_of_image_id(&format!("host/repo@{d}"))),
@@ -147,8 +149,9 @@ impl World {
             owner: OwnerSeen {
                 kind: "Deployment".to_owned(),
                 name: owner.name.clone(),
-                template: owner.template.clone(),
+                template: pod.template.clone(),
             },
+            owner_rolling: self.rolling(pod.owner),
             node: pod.node.clone(),
             created: Some(pod.created),
             deleting: pod.deleting,

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
     observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
-    policy::Policy,
+    policy::{Namespaces, PodsTarget, Policy, Target},
+    stage::Standing,
     status::Status,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,12 @@ pub struct WorldSettings {
     pub restart_seconds: i64,
     /// The API server pins new pods.
     pub pins_at_birth: bool,
+    /// Name of the governed container.
+    pub container: String,
+    /// Labels of namespaces, for targets that choose them by label.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Keep [`World::evidence`].
+    pub trace_evidence: bool,
 }
 
 impl Default for WorldSettings {
@@ -36,6 +43,9 @@ impl Default for WorldSettings {
             pull_seconds: 3,
             restart_seconds: 2,
             pins_at_birth: true,
+            container: "otel".to_owned(),
+            namespaces: BTreeMap::new(),
+            trace_evidence: false,
         }
     }
 }
@@ -58,7 +68,12 @@ pub struct Owner {
 }
 
 /// A pod with one application container and one governed sidecar.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one object, not a hidden state machine"
+)]
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about one pod")]
 pub struct Pod {
     /// uid.
     pub uid: String,
@@ -68,6 +83,8 @@ pub struct Pod {
     pub owner: usize,
     /// Node.
     pub node: String,
+    /// Hash of the template it was made from.
+    pub template: String,
     /// Birth.
     pub created: Timestamp,
     /// The sidecar's image, as the spec has it.
@@ -90,6 +107,8 @@ pub struct Pod {
     pub waiting: Option<String>,
     /// When it comes up again.
     pub up_at: Option<Timestamp>,
+    /// When it dies next, drawn from the crashes per hour beside it.
+    pub dies_at: Option<(Timestamp, f64)>,
     /// When it died last.
     pub died: Option<Timestamp>,
     /// Crashes in a row, for the back-off.
@@ -107,6 +126,19 @@ pub struct Record {
     pub at: Timestamp,
     /// What.
     pub what: Effect,
+}
+
+/// The evidence against a candidate at some moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvidencePoint {
+    /// When.
+    pub at: Timestamp,
+    /// Index of the stage.
+    pub stage: usize,
+    /// The candidate.
+    pub digest: Digest,
+    /// What there is against it.
+    pub standing: Standing,
 }
 
 /// The world.
@@ -152,6 +184,8 @@ pub struct World {
     pub questions: BTreeSet<lockkeeper_core::decision::Question>,
     /// What happened.
     pub records: Vec<Record>,
+    /// Evidence wherever it changed, if the settings ask for it.
+    pub evidence: Vec<EvidencePoint>,
     /// When the controller wants to look again.
     pub next_deadline: Option<Timestamp>,
     pub(crate) random: Random,
@@ -185,6 +219,7 @@ impl World {
             behaviours: BTreeMap::new(),
             questions: BTreeSet::new(),
             records: Vec::new(),
+            evidence: Vec::new(),
             next_deadline: None,
             births: 0,
             versions: 0,
@@ -230,14 +265,51 @@ impl World {
 
     /// The application rolls: a new template, all pods of the owner are born again.
     pub fn roll(&mut self, owner: usize) {
+        self.change_template(owner, None);
+        for pod in self.pods.iter_mut().filter(|p| p.owner == owner) {
+            pod.deleting = true;
+        }
+    }
+
+    /// A new template, with another image if one is given; pods change only as they are born again.
+    pub fn change_template(&mut self, owner: usize, image: Option<String>) {
         self.versions += 1;
         let version = self.versions;
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.template = format!("t{version}");
+            owner.image = image.unwrap_or_else(|| owner.image.clone());
         }
-        for pod in self.pods.iter_mut().filter(|p| p.owner == owner) {
-            pod.deleting = true;
+    }
+
+    /// The namespaces a target reaches into, sorted.
+    #[must_use]
+    pub fn namespaces_of(&self, target: &PodsTarget) -> Vec<String> {
+        match &target.namespaces {
+            Namespaces::Own => vec![self.policy.namespace.clone()],
+            Namespaces::Named(names) => names.clone(),
+            Namespaces::Matching(labels) => {
+                let matching = self
+                    .settings
+                    .namespaces
+                    .iter()
+                    .filter(|(_, has)| labels.iter().all(|(k, v)| has.get(k) == Some(v)));
+                matching.map(|(name, _)| name.clone()).collect()
+            }
         }
+    }
+
+    /// The first stage that an owner's pods belong to.
+    #[must_use]
+    pub fn stage_of(&self, owner: &Owner) -> Option<usize> {
+        self.policy.stages.iter().position(|stage| {
+            stage.targets.iter().any(|target| match target {
+                Target::Pods(target) => {
+                    target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
+                        && self.namespaces_of(target).contains(&owner.namespace)
+                }
+                Target::Workloads(_) => false,
+            })
+        })
     }
 
     /// The watches stop or come back.
@@ -281,19 +353,29 @@ impl World {
 /// A release with made-up digests that follow from its name; one platform.
 #[must_use]
 pub fn release(name: &str) -> Release {
+    release_for(name, &["linux/amd64"])
+}
+
+/// A release with made-up digests that follow from its name, for these platforms.
+#[must_use]
+pub fn release_for(name: &str, platforms: &[&str]) -> Release {
     let digest = |part: &str| Digest::of(format!("{name}/{part}").as_bytes());
     Release {
         tag: name.parse().ok(),
         version: Some(name.to_owned()),
         digest: digest("index"),
-        platforms: "linux/amd64"
-            .parse()
-            .map(|platform| PlatformImage {
-                platform,
-                manifest: digest("manifest"),
-                config: Some(digest("config")),
+        platforms: platforms
+            .iter()
+            .enumerate()
+            .filter_map(|(n, platform)| {
+                // The first one's digests are those of a release for one platform.
+                let part = |part: &str| if n == 0 { part.to_owned() } else { format!("{part}/{platform}") };
+                Some(PlatformImage {
+                    platform: platform.parse().ok()?,
+                    manifest: digest(&part("manifest")),
+                    config: Some(digest(&part("config"))),
+                })
             })
-            .into_iter()
             .collect(),
         created: None,
     }

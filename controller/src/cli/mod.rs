@@ -8,6 +8,7 @@ mod crd;
 mod get;
 mod plan;
 mod run;
+mod simulate;
 mod table;
 mod wire;
 
@@ -33,6 +34,8 @@ enum Command {
     Get(get::Args),
     /// Show what a policy file would do to this cluster. Writes nothing.
     Plan(plan::Args),
+    /// Play a policy in a scripted world in virtual time; no cluster.
+    Simulate(simulate::Args),
     /// Print the custom resource definitions.
     Crd,
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Get(args) => get::run(&args).await,
             Command::Plan(args) => plan::run(&args).await,
+            Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),
         }
     });

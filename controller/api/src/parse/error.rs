@@ -14,7 +14,8 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    pub(crate) fn new(
+    /// A mistake in the field at `path`: its value is shown, without credentials.
+    pub fn new(
         path: impl Into<String>,
         value: &str,
         reason: impl fmt::Display,
@@ -78,7 +79,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean "prod"?`, or the list of what there is.
-pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+#[must_use]
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(known) => format!("did you mean {}?", shown(known)),
         None => {

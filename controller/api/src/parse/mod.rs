@@ -13,8 +13,8 @@ mod targets;
 mod tests;
 mod windows;
 
-pub use error::FieldError;
-pub(crate) use error::{Errors, suggestion};
+pub(crate) use error::Errors;
+pub use error::{FieldError, suggestion};
 
 use crate::{ImagePolicy, bounds, defaults, spec::Health};
 use jiff::Timestamp;

@@ -15,6 +15,7 @@ mod moves;
 pub mod pins;
 mod rolling_back;
 mod soaking;
+mod standing;
 mod taking_back;
 mod templates;
 pub mod ticks;
@@ -22,6 +23,7 @@ mod view;
 mod way_back;
 
 pub use flight::waves_of;
+pub use standing::{Standing, standing};
 pub use view::{PodView, StageView};
 
 use crate::{

@@ -248,7 +248,7 @@ impl Play {
     fn behaviour(&self, kind: Kind) -> Behaviour {
         // In one namespace nobody can be told apart by it: then it crashes everywhere.
         let last = self.world.policy.stages.last().map(|s| s.name.clone());
-        let only_last = if self.together { Default::default() } else { last.into_iter().collect() };
+        let only_last = if self.together { BTreeSet::default() } else { last.into_iter().collect() };
         let base = Behaviour::default();
         match kind {
             Kind::Good => base,
@@ -378,7 +378,7 @@ impl Play {
         let stages: Vec<&str> = if all { Vec::new() } else { vec![name.as_str()] };
         let needs_digest =
             matches!(kind, InterventionKind::Approve | InterventionKind::Adopt | InterventionKind::Promote);
-        let skip: &[Skip] = if r % 2 == 0 { &[Skip::Age, Skip::Window, Skip::Soak] } else { &[] };
+        let skip: &[Skip] = if r.is_multiple_of(2) { &[Skip::Age, Skip::Window, Skip::Soak] } else { &[] };
         self.world.intervene(kind, &stages, digest.as_ref().filter(|_| needs_digest), "kim", skip);
     }
 
