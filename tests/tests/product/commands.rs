@@ -135,16 +135,16 @@ fn a_plan_says_what_would_be_and_what_is_missing_and_writes_nothing() {
             let begins = format!("pin in {}: ", scene.namespace);
             text.lines().find_map(|line| line.trim_start().strip_prefix(&begins)).map(str::to_owned)
         };
-        let last = format!("0.28.0@{}, only images with the tag latest", old.digest);
-        ensure!(pin(&text).is_some_and(|pin| pin.ends_with(&last)), "{last}: {text}");
+        let wanted = format!("0.28.0@{}, only images with the tag latest", old.digest);
+        ensure!(pin(&text).is_some_and(|pin| pin.ends_with(&wanted)), "{wanted}: {text}");
         let new = scene.push("0.28.1").await?;
         let (code, text, errors) = lockkeeper(&scene, &args).await?;
         ensure!(code == 0, "{code}: {text}\n{errors}");
         for said in ["would be: Applying", "candidate: 0.28.1", "tags: 2 admitted"] {
             ensure!(text.contains(said), "{said}: {text}");
         }
-        let last = format!("0.28.1@{}", new.digest);
-        ensure!(pin(&text).is_some_and(|pin| pin.ends_with(&last)), "{last}: {text}");
+        let wanted = format!("0.28.1@{}", new.digest);
+        ensure!(pin(&text).is_some_and(|pin| pin.ends_with(&wanted)), "{wanted}: {text}");
 
         scene.grant(&["pods"]).await?;
         let (code, text, _) = lockkeeper(&scene, &args).await?;
