@@ -53,7 +53,7 @@ fn time(world: &World, runs: usize) -> Vec<Duration> {
     let once = || {
         let begun = cpu();
         black_box(decide(black_box(&world.policy), black_box(&seen), world.now));
-        cpu() - begun
+        cpu().saturating_sub(begun)
     };
     (0..runs).map(|_| once()).collect()
 }
@@ -99,7 +99,7 @@ fn year() {
             world.push(&release(&version), &[&version, "latest"], behaviour);
             passes += run(&mut world, SignedDuration::from_hours(14 * 24 + 1));
         }
-        spent.push(cpu() - begun);
+        spent.push(cpu().saturating_sub(begun));
     }
     row(&format!("a policy-year: {RELEASES} releases, 36 pods, {passes} passes"), &spent);
 }
