@@ -1,7 +1,7 @@
 //! One step of one policy's life. Total: every input has an answer. Reads no clock, does no I/O.
 
 use crate::{
-    catalogue, conclude,
+    bounded, catalogue, conclude,
     decision::{Action, Decision, Event},
     facts::Facts,
     observed::Observed,
@@ -101,6 +101,7 @@ fn remember(decision: &mut Decision, now: Timestamp) {
     cut(&mut status.first_seen, FIRST_SEEN);
     cut(&mut status.heard, HEARD);
     cut(&mut status.moved_tags, FIRST_SEEN);
+    bounded::fit(status);
 }
 
 fn cut<T>(list: &mut Vec<T>, most: usize) {

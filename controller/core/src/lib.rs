@@ -3,6 +3,7 @@
 //!
 //! Guarantees: no clock, no I/O, no iteration order that differs between runs. Time and everything seen are passed in.
 
+mod bounded;
 mod catalogue;
 mod conclude;
 pub mod conditions;

@@ -68,10 +68,6 @@ pub struct Owner {
 }
 
 /// A pod with one application container and one governed sidecar.
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "independent facts about one object, not a hidden state machine"
-)]
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts about one pod")]
 pub struct Pod {

@@ -28,8 +28,10 @@ fn world() -> World {
     world
 }
 
+type Happening = (Timestamp, fn(&mut World));
+
 /// What happens, and when: everything else follows.
-fn story(start: Timestamp) -> Vec<(Timestamp, fn(&mut World))> {
+fn story(start: Timestamp) -> Vec<Happening> {
     let at = |minutes| start + SignedDuration::from_mins(minutes);
     vec![
         (at(3), |w| w.push(&release("0.29.0"), &["0.29.0", "latest"], panics_in_prod(40.0))),

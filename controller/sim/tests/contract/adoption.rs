@@ -72,7 +72,7 @@ fn the_first_promotion_brings_a_mix_together() {
 #[test]
 fn explicit_versions_get_no_pin_before_the_first_promotion_is_over() {
     let mut policy = stages(&["prod"]);
-    super::waves(&mut policy, vec![wave(2, 10)]);
+    super::waves(&mut policy, &[wave(2, 10)]);
     let mut story = Story::new(policy, &[]);
     let mut all = owner("prod", "api", 10);
     all.image = format!("{REPOSITORY}:0.28.0");
@@ -92,7 +92,7 @@ fn explicit_versions_get_no_pin_before_the_first_promotion_is_over() {
 #[test]
 fn a_rollback_in_the_first_wave_pins_no_explicit_version() {
     let mut policy = stages(&["prod"]);
-    super::waves(&mut policy, vec![wave(3, 10)]);
+    super::waves(&mut policy, &[wave(3, 10)]);
     let mut story = Story::new(policy, &[]);
     let mut all = owner("prod", "api", 12);
     all.image = format!("{REPOSITORY}:0.28.0");

@@ -168,7 +168,7 @@ fn r20_a_release_without_the_platform_in_use_is_refused_before_the_first_stage()
 #[test]
 fn the_older_claim_keeps_the_pods_and_a_rollback_is_never_stopped_by_one() {
     let mut story = Story::prod(10);
-    super::waves(&mut story.world.policy, vec![crate::common::wave(3, 60)]);
+    super::waves(&mut story.world.policy, &[crate::common::wave(3, 60)]);
     story.push("0.29.0", Behaviour { crashes_per_hour: 0.0, ..Behaviour::default() });
     story.pass(5);
     assert_eq!(story.reason(0).0, Phase::Soaking);

@@ -43,7 +43,7 @@ fn pins_and_quarantines_answer_first_and_nothing_is_promoted_for_the_longest_soa
 #[test]
 fn an_unfinished_soak_starts_again_under_an_attempt_of_its_own() {
     let mut policy = stages(&["prod"]);
-    waves(&mut policy, vec![wave(3, 20)]);
+    waves(&mut policy, &[wave(3, 20)]);
     let mut story = Story::new(policy, &[("prod", "api", 12)]).minutes(1);
     story.good("0.29.0");
     story.pass(5);

@@ -49,8 +49,8 @@ fn stages(names: &[&str]) -> Policy {
     policy
 }
 
-fn waves(policy: &mut Policy, waves: Vec<Wave>) {
-    policy.stages.iter_mut().for_each(|s| s.waves = Some(waves.clone()));
+fn waves(policy: &mut Policy, waves: &[Wave]) {
+    policy.stages.iter_mut().for_each(|s| s.waves = Some(waves.to_vec()));
 }
 
 impl Story {
@@ -127,7 +127,9 @@ impl Story {
     /// Lines of the history, for a message.
     fn history(&self) -> String {
         let lines = self.world.stored.history.iter();
-        lines.map(|h| format!("{} {} {}: {}\n", h.at, h.stage, h.reason, h.message)).collect()
+        let lines: Vec<String> =
+            lines.map(|h| format!("{} {} {}: {}", h.at, h.stage, h.reason, h.message)).collect();
+        lines.join("\n")
     }
 
     /// What would be decided of a world that a story cannot make.

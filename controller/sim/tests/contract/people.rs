@@ -129,7 +129,7 @@ fn a_pin_edited_in_flight_is_a_hold_and_not_undone_towards_the_candidate() {
 #[test]
 fn a_pod_edited_in_flight_is_a_hold_and_not_undone_towards_the_candidate() {
     let mut policy = stages(&["prod"]);
-    waves(&mut policy, vec![wave(3, 60)]);
+    waves(&mut policy, &[wave(3, 60)]);
     let mut story = Story::new(policy, &[("prod", "api", 12)]).minutes(1);
     story.good("0.29.0");
     story.pass(10);

@@ -13,7 +13,7 @@ use std::str::FromStr as _;
 /// Twelve pods, three of them on a candidate that soaks.
 fn soaking() -> Story {
     let mut policy = stages(&["prod"]);
-    waves(&mut policy, vec![wave(3, 60)]);
+    waves(&mut policy, &[wave(3, 60)]);
     let mut story = Story::new(policy, &[("prod", "api", 12)]).minutes(1);
     story.good("0.29.0");
     story.pass(10);

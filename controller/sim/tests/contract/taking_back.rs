@@ -136,7 +136,7 @@ fn a_second_rollback_within_the_hour_waits_for_a_person() {
 #[test]
 fn an_image_that_the_first_pod_cannot_pull_is_put_back_without_a_quarantine() {
     let mut story = Story::prod(12);
-    waves(&mut story.world.policy, vec![wave(3, 30)]);
+    waves(&mut story.world.policy, &[wave(3, 30)]);
     let good = story.good("0.29.0");
     // It was there when it was looked up, and is not when the kubelet pulls.
     story.world.reconcile(None);
@@ -164,7 +164,7 @@ fn a_rollback_changes_the_pin_first_then_the_pods() {
     let before = story.world.records.len();
     story.pass(20);
     let after: Vec<&Effect> = story.world.records[before..].iter().map(|r| &r.what).collect();
-    let first = |wanted: fn(&&Effect) -> bool| after.iter().position(|e| wanted(e)).unwrap();
+    let first = |wanted: fn(&&Effect) -> bool| after.iter().position(wanted).unwrap();
     let quarantine = first(|e| matches!(e, Effect::Quarantined { .. }));
     let pin = first(|e| matches!(e, Effect::Pinned { .. }));
     let pod = first(|e| matches!(e, Effect::Moved { .. }));
@@ -209,7 +209,7 @@ fn a_rollback_stops_where_what_it_restored_does_not_get_ready() {
 #[test]
 fn with_the_registry_down_one_pod_goes_back_first() {
     let mut story = Story::prod(6);
-    waves(&mut story.world.policy, vec![]);
+    waves(&mut story.world.policy, &[]);
     let bad = story.good("0.29.0");
     story.pass(5);
     story.world.kill_controller();

@@ -20,7 +20,7 @@ fn members(story: &Story) -> (BTreeMap<String, usize>, BTreeSet<String>) {
 
 fn story(wave_pods: u32, owners: &[(&str, &str, usize)]) -> Story {
     let mut policy = stages(&["prod"]);
-    waves(&mut policy, vec![wave(wave_pods, 60)]);
+    waves(&mut policy, &[wave(wave_pods, 60)]);
     Story::new(policy, owners).minutes(1)
 }
 
