@@ -19,9 +19,13 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     if judged(view, turn, &mut flight) {
         return;
     }
-    let wait = give(view, turn, &mut flight);
+    // A registry that says no is an answer: the step's time runs on. One that says nothing is not.
+    let wait = give(view, turn, &mut flight).map(|wait| match wait.reason {
+        "NotPullable" if gates::gone(view, &flight.release) => Wait::new("Applying", wait.message),
+        _ => wait,
+    });
     match wait {
-        Some(wait) if too_long(view, turn, &flight, &wait) => {
+        Some(wait) if too_long(view, turn, &wait) => {
             let (name, step) = (label(&flight.release), flight::step_name(&flight));
             let message =
                 format!("{name} did not reach {step} within {:#}: {}", view.stage.max_soak, wait.message);
@@ -45,12 +49,10 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
 
 /// A step that is given out may take as long as its soak may (L2); waiting for a person, a window or data does not
 /// count.
-fn too_long(view: &StageView<'_>, turn: &mut Turn, flight: &Flight, wait: &Wait) -> bool {
+fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
-    // A registry that says no is an answer; one that says nothing is not.
-    let gone = wait.reason == "NotPullable" && gates::gone(view, &flight.release);
-    let counts = gone || matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
+    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
     let Some(since) = status.since.filter(|_| still && counts) else { return false };
     let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
     turn.wake(over);
