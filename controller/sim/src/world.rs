@@ -69,7 +69,6 @@ pub struct Owner {
 
 /// A pod with one application container and one governed sidecar.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "independent facts about one pod")]
 pub struct Pod {
     /// uid.
     pub uid: String,

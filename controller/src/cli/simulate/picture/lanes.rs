@@ -116,7 +116,8 @@ fn crashes(svg: &mut Svg, chronicle: &Chronicle, axis: &Axis, stage: usize, top:
         .flat_map(|(_, deeds)| deeds.crashes.iter().map(|at| px(axis.x(*at))))
         .collect();
     at.dedup();
-    let path: String = at.iter().map(|x| format!("M{x} {}v{}", px(top), px(CRASHES - 2.0))).collect();
+    let path: Vec<String> = at.iter().map(|x| format!("M{x} {}v{}", px(top), px(CRASHES - 2.0))).collect();
+    let path = path.concat();
     svg.path("crash", &path);
 }
 

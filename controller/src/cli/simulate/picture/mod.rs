@@ -152,7 +152,7 @@ fn legend(svg: &mut Svg, scenario: &Scenario, chronicle: &Chronicle, top: f64) -
         if chronicle.deeds.iter().any(|((r, _), deeds)| *r == index && !deeds.uids.is_empty()) {
             let class = lanes::class(scenario, index);
             entry(svg, &short(&known.name, 30), &|svg, [x, y]| {
-                svg.rect(class, [x - 5.0, y - 5.0, 10.0, 10.0])
+                svg.rect(class, [x - 5.0, y - 5.0, 10.0, 10.0]);
             });
         }
     }

@@ -141,7 +141,8 @@ fn evidence(
 
 fn ticks(svg: &mut Svg, axis: &Axis, crashes: &[Timestamp], low: f64) {
     let inside = crashes.iter().filter(|at| **at >= axis.from && **at <= axis.to);
-    let path: String = inside.map(|at| format!("M{} {}v-9", px(axis.x(*at)), px(low))).collect();
+    let path: Vec<String> = inside.map(|at| format!("M{} {}v-9", px(axis.x(*at)), px(low))).collect();
+    let path = path.concat();
     svg.path("crash", &path);
 }
 
