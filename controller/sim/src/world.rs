@@ -68,6 +68,7 @@ pub struct Owner {
 }
 
 /// A pod with one application container and one governed sidecar.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about one pod")]
 #[derive(Clone, Debug)]
 pub struct Pod {
     /// uid.

@@ -93,7 +93,7 @@ fn bad_lines(out: &mut String, scenario: &Scenario, bad: &Bad) {
         );
     }
     let Some(first) = bad.first_crash else {
-        line(out, &name, "never crashed");
+        line(out, name, "never crashed");
         return;
     };
     let decided = bad.decided.map(|at| span(at.duration_since(first)));
