@@ -17,7 +17,7 @@ use e2e::{AuditEvent, Controller, PATIENCE, Pushed, Test, eventually, run};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
 use serde_json::{Value, json};
 
 /// Pods of the application: the fewest that a stage with waves has.
@@ -148,20 +148,28 @@ impl Scene<'_> {
         .await
     }
 
-    /// A pod that 0.29.0 never came to is deleted while it is in the wave.
+    /// A pod that 0.29.0 never came to is deleted while 0.29.0 is in the wave. The deletion holds for the pod as it was
+    /// read: one that the wave reaches in between stays, and another is looked for.
     async fn replace_a_pod(&self, bad: &Pushed) -> Result<()> {
-        let calm = self
-            .until("0.29.0 runs in the first pods", async || {
-                let record = self.recorder.record();
-                let has_bad = |life: &&Life| life.ever_ran(&bad.digest);
-                ensure!(record.of(&self.namespace).any(|life| has_bad(&life)), "in none yet");
-                let calm = record.present(&self.namespace).find(|life| life.ready && !has_bad(life));
-                Ok(calm.context("no pod without it")?.name.clone())
-            })
-            .await?;
         let pods: Api<Pod> = Api::namespaced(self.test.admin.clone(), &self.namespace);
-        pods.delete(&calm, &DeleteParams::default()).await?;
-        Ok(())
+        self.until("0.29.0 runs in the first pods, and a pod without it is deleted", async || {
+            let record = self.recorder.record();
+            let has_bad = |life: &Life| life.ever_ran(&bad.digest);
+            ensure!(record.of(&self.namespace).any(has_bad), "in none yet");
+            let calm = record.present(&self.namespace).find(|life| life.ready && !has_bad(life));
+            let read = pods.get(&calm.context("no pod without it")?.name).await?;
+            let images = read.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+            let given = images
+                .filter_map(|container| container.image.as_deref())
+                .any(|image| digest(image) == bad.digest);
+            ensure!(!given, "the wave has reached it");
+            let as_read =
+                Preconditions { uid: read.metadata.uid, resource_version: read.metadata.resource_version };
+            let params = DeleteParams { preconditions: Some(as_read), ..DeleteParams::default() };
+            pods.delete(&read.metadata.name.unwrap_or_default(), &params).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// What the controller wrote in this namespace.
