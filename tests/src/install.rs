@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -37,10 +37,41 @@ pub async fn install(bed: &Bed) -> Result<()> {
     ensure!(output.status.success(), "`lockkeeper crd` failed: {}", String::from_utf8_lossy(&output.stderr));
     apply(&admin, &String::from_utf8(output.stdout)?).await.context("what `lockkeeper crd` printed")?;
     established(&admin).await?;
-    for file in ["deploy/controller-rbac.yaml", "charts/lockkeeper/templates/pin-at-birth.yaml"] {
+    for file in FILES {
         apply_file(&admin, file, &[]).await?;
     }
-    Ok(())
+    trusted(&admin).await
+}
+
+/// What an installation brings besides the definitions and the controller itself.
+const FILES: [&str; 4] = [
+    "deploy/controller-rbac.yaml",
+    "charts/lockkeeper/templates/roles.yaml",
+    "charts/lockkeeper/templates/pin-at-birth.yaml",
+    "charts/lockkeeper/templates/interventions.yaml",
+];
+
+/// Waits until the API server looks who asks: it follows its policies with a delay.
+async fn trusted(admin: &Client) -> Result<()> {
+    let kind = GroupVersionKind::gvk(GROUP, "v1alpha1", "Intervention");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "interventions");
+    let api: Api<DynamicObject> = Api::namespaced_with(admin.clone(), "default", &resource);
+    let asked = |name: Option<&str>| {
+        let mut spec = json!({"action": "Hold", "reason": "is it looked at who asks?"});
+        if let Some(name) = name {
+            spec["requestedBy"] = json!(name);
+        }
+        DynamicObject::new("probe", &resource).data(json!({"spec": spec}))
+    };
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    eventually("the API server looks who asks for an Intervention", PATIENCE, async || {
+        let forged = api.create(&dry, &asked(Some("somebody else"))).await;
+        ensure!(matches!(&forged, Err(kube::Error::Api(status)) if status.code == 403), "{forged:?}");
+        let honest = api.create(&dry, &asked(None)).await?;
+        ensure!(honest.data["spec"]["requestedBy"] == "admin", "{}", honest.data["spec"]);
+        Ok(())
+    })
+    .await
 }
 
 /// Makes the ServiceAccount `promoter` in a namespace, with every right there that a policy with `pods` targets needs.

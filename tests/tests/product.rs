@@ -64,7 +64,7 @@ async fn change(scene: &Scene<'_>, spec: Value) -> Result<()> {
 async fn ask(scene: &Scene<'_>, name: &str, action: &str, digest: Option<&str>) -> Result<()> {
     let mut spec = json!({
         "action": action, "policyRef": {"name": "otel"}, "stages": ["only"],
-        "reason": "a test of people", "requestedBy": "alice",
+        "reason": "a test of people",
     });
     if let Some(digest) = digest {
         spec["digest"] = json!(digest);

@@ -92,7 +92,9 @@ pub struct InterventionSpec {
     /// Why; it is kept in the history.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
-    /// Who asks: the name by which the API server knows the person.
+    /// Who asks: the name by which the API server knows the person. The API server fills it in where it is left out, and
+    /// refuses another person's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 256))]
     pub requested_by: String,
     /// When it stops to count.
@@ -204,7 +206,7 @@ impl Intervention {
             errors.add("spec.reason", &spec.reason, "says nothing", "say why: it is kept in the history");
         }
         if spec.requested_by.trim().is_empty() {
-            errors.add("spec.requestedBy", &spec.requested_by, "says nothing", "name the person who asks");
+            errors.add("spec.requestedBy", &spec.requested_by, "says nothing", "name yourself");
         }
     }
 }

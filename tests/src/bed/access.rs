@@ -74,6 +74,16 @@ impl Bed {
         self.client_with(self.tokens.of(user)?).await
     }
 
+    /// A client of a user whom the API server has never heard of, by impersonation: as good as one with a token.
+    pub async fn client_impersonating(&self, user: &str, groups: &[&str]) -> Result<Client> {
+        crate::install_crypto_provider();
+        let mut config = self.config_of("admin").await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        config.auth_info.impersonate_groups = (!groups.is_empty()).then_some(groups);
+        Ok(Client::try_from(config)?)
+    }
+
     /// A client of a ServiceAccount, with a token that lives for a day.
     pub async fn client_as(&self, namespace: &str, service_account: &str) -> Result<Client> {
         let token = self.service_account_token(namespace, service_account).await?;

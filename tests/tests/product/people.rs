@@ -1,8 +1,9 @@
 //! Approve, Hold, Resume, and a Quarantine that a person applies.
 
 use anyhow::{Result, ensure};
-use e2e::run;
-use e2e::scene::{Scene, restarts};
+use e2e::install::apply_object;
+use e2e::scene::{Scene, Status, restarts};
+use e2e::{PATIENCE, eventually, run};
 use kube::api::DeleteParams;
 use serde_json::json;
 
@@ -28,6 +29,57 @@ fn nothing_enters_before_it_is_approved_and_one_approves_a_digest() {
 }
 
 #[test]
+fn two_approvals_are_two_people() {
+    run("two_approvals_are_two_people", async |test| -> Result<()> {
+        let scene = Scene::set(test, "two").await?;
+        adopted(&scene, |spec| spec["stages"][0]["approval"] = json!({"required": 2})).await?;
+        let new = scene.push("0.28.1").await?;
+        waits(&scene, "ApprovalRequired").await?;
+        let group = "rbac.authorization.k8s.io";
+        scene
+            .apply(json!({
+                "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "people"},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": "dora"}, {"apiGroup": group, "kind": "User", "name": "emil"}],
+            }))
+            .await?;
+        approve_as(&scene, "dora", "once", &new.digest).await?;
+        scene.until("otel", "one has approved", |status| says(status, "1 of 2")).await?;
+        approve_as(&scene, "dora", "once-more", &new.digest).await?;
+        scene.not_written_again("pods", 0, "one person approved twice").await?;
+        scene.until("otel", "it is one person still", |status| says(status, "1 of 2")).await?;
+        approve_as(&scene, "emil", "me-too", &new.digest).await?;
+        scene.holds(&new.digest).await?;
+        scene.finish().await
+    });
+}
+
+fn says(status: &Status, text: &str) -> Result<()> {
+    ensure!(
+        status.stage()["message"].as_str().is_some_and(|message| message.contains(text)),
+        "it does not say {text}"
+    );
+    Ok(())
+}
+
+/// Somebody approves, as soon as RBAC has heard that they may.
+async fn approve_as(scene: &Scene<'_>, user: &str, name: &str, digest: &str) -> Result<()> {
+    let client = scene.bed.client_impersonating(user, &[]).await?;
+    let mut approval = json!({
+        "apiVersion": "lockkeeper.dev/v1alpha1", "kind": "Intervention",
+        "metadata": {"name": name, "namespace": scene.namespace},
+        "spec": {"action": "Approve", "policyRef": {"name": "otel"}, "stages": ["only"], "digest": digest, "reason": "seen"},
+    });
+    let made =
+        eventually("the approval is taken", PATIENCE, async || apply_object(&client, approval.clone()).await)
+            .await?;
+    ensure!(made.data["spec"]["requestedBy"] == user, "{}", made.data["spec"]);
+    // A GitOps tool applies the same again and again: it is one request.
+    approval["metadata"]["labels"] = json!({"applied": "again"});
+    apply_object(&client, approval).await.map(drop)
+}
+
+#[test]
 fn a_hold_keeps_releases_out_until_it_is_resumed() {
     run("a_hold_keeps_releases_out_until_it_is_resumed", async |test| -> Result<()> {
         let scene = Scene::set(test, "hold").await?;
@@ -35,7 +87,10 @@ fn a_hold_keeps_releases_out_until_it_is_resumed() {
         ask(&scene, "stop", "Hold", None).await?;
         let new = scene.push("0.28.1").await?;
         let message = waits(&scene, "Held").await?;
-        ensure!(message.contains("alice") && message.contains("a test of people"), "who and why: {message}");
+        ensure!(
+            message.contains("held by admin") && message.contains("a test of people"),
+            "who and why: {message}"
+        );
         scene.not_written_again("pods", 0, "the stage is held").await?;
         ask(&scene, "go-on", "Resume", None).await?;
         scene.holds(&new.digest).await?;
