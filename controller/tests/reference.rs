@@ -100,6 +100,18 @@ fn the_page_of_flags_is_up_to_date() {
     up_to_date("docs/reference/flags.md", &page);
 }
 
+#[test]
+fn the_page_of_exit_codes_is_up_to_date() {
+    let mut page = String::from(
+        "# Exit codes\n\nMade from the program by `make docs`; not edited by hand. They are the same for every command and \
+         never change their meaning.\n\n| code | means | then |\n|---|---|---|\n",
+    );
+    for code in lockkeeper::cli::exit::CODES {
+        writeln!(page, "| {} | {} | {} |", code.number, code.means, code.then).expect("it grows");
+    }
+    up_to_date("docs/reference/exit-codes.md", &page);
+}
+
 /// What `lockkeeper COMMAND --help` prints.
 fn help(command: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_lockkeeper"))

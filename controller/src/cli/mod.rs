@@ -1,86 +1,79 @@
 //! The command line.
 //!
-//! Exit codes, stable: 0 done; 1 it could not be done (the message says why); 2 the arguments are wrong; 3 `plan` found
-//! something that would keep the policy from working.
-//! Results go to standard output, everything else to standard error. No output holds a credential.
+//! Guarantees: exit codes are those of [`exit::CODES`] and never change their meaning; results go to standard output,
+//! everything else to standard error; no output holds a credential. Installed as `kubectl-lockkeeper` it is a kubectl
+//! plugin, as `kubectl_complete-lockkeeper` that plugin's completion.
 
+mod cluster;
+mod complete;
 mod crd;
+mod examples;
+pub mod exit;
 mod get;
+mod output;
 mod plan;
 mod run;
 mod simulate;
 mod table;
+mod when;
 mod wire;
 
-use clap::{Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use cluster::ClusterArgs;
+use exit::Failure;
+use output::{print, say};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// Promotes container images gate by gate and takes bad ones back.
 #[derive(Debug, Parser)]
-#[command(name = "lockkeeper", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "lockkeeper", version, propagate_version = true, after_help = examples::TOP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong, 3 plan found something \
-                          that would keep the policy from working.";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the controller.
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
     /// Show the policies: stages, phases, what each waits for and until when.
+    #[command(after_help = examples::GET)]
     Get(get::Args),
     /// Show what a policy file would do to this cluster. Writes nothing.
+    #[command(after_help = examples::PLAN)]
     Plan(plan::Args),
     /// Play a policy in a scripted world in virtual time; no cluster.
+    #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::Args),
     /// Print the custom resource definitions.
+    #[command(after_help = examples::CRD)]
     Crd,
+    /// Print the script that completes commands, flags and names in a shell.
+    #[command(after_help = examples::COMPLETION)]
+    Completion(complete::Args),
 }
 
-/// How a cluster is found.
-#[derive(Clone, Debug, Default, clap::Args)]
-struct ClusterArgs {
-    /// Path of a kubeconfig; without it KUBECONFIG, ~/.kube/config, or the cluster this runs in.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig instead of its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+/// As what this program was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    /// `lockkeeper`.
+    Lockkeeper,
+    /// `kubectl-lockkeeper`: kubectl runs it for `kubectl lockkeeper`.
+    Plugin,
+    /// `kubectl_complete-lockkeeper`: kubectl asks it for candidates.
+    Completion,
 }
 
-/// Why a command ended badly.
-#[derive(Debug)]
-enum Failure {
-    /// It could not be done.
-    Failed(String),
-    /// The arguments are wrong.
-    Usage(String),
-    /// What was found is on standard output already.
-    Found,
-}
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Failed(chain(&error))
-    }
-}
-
-/// An error with its sources, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
+impl Called {
+    fn by(program: &OsString) -> Self {
+        let name = Path::new(program).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match name.as_str() {
+            "kubectl-lockkeeper" => Self::Plugin,
+            name if name.starts_with("kubectl_complete-") => Self::Completion,
+            _ => Self::Lockkeeper,
         }
-        source = error.source();
     }
-    text
 }
 
 /// Runs the program and returns its exit code.
@@ -88,53 +81,63 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub fn main() -> ExitCode {
     // Before anything can make a TLS client: one provider for all of them. A second call is refused, and harmless.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(complete::ASKED_BY).complete();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let called = words.first().map_or(Called::Lockkeeper, Called::by);
+    if called == Called::Completion {
+        let candidates = complete::for_kubectl(Cli::command(), words.into_iter().skip(1).collect());
+        return end(print(&candidates));
+    }
+    match read(called, words) {
+        Ok(cli) => end(execute(cli.command)),
         Err(error) => {
-            eprintln!("lockkeeper: the runtime could not be started: {error}");
-            return ExitCode::from(1);
+            // A closed pipe is nobody's mistake.
+            drop(error.print());
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
-    };
+    }
+}
+
+fn read(called: Called, words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    if called == Called::Plugin {
+        command = command.bin_name("kubectl lockkeeper");
+    }
+    Cli::from_arg_matches(&command.try_get_matches_from(words)?)
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("the runtime could not be started: {error}")))?;
     let result = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Run(args) => run::run(args).await,
             Command::Get(args) => get::run(&args).await,
             Command::Plan(args) => plan::run(&args).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),
+            Command::Completion(args) => complete::run(&args),
         }
     });
     // What hangs in a blocking call must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(why)) => {
-            eprintln!("lockkeeper: {why}");
-            ExitCode::from(1)
-        }
-        Err(Failure::Usage(why)) => {
-            eprintln!("lockkeeper: {why}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Found) => ExitCode::from(3),
-    }
+    result
 }
 
-/// Writes a result to standard output. A reader that closed the pipe has seen enough.
-fn print(text: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+fn end(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let (code, why) = failure.end();
+    if let Some(why) = why {
+        say(&format!("lockkeeper: {why}"));
     }
+    ExitCode::from(code)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -145,5 +148,36 @@ mod tests {
     fn wrong_arguments_are_clap_s_exit_code_2() {
         let error = Cli::try_parse_from(["lockkeeper", "get", "-o", "xml"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn every_command_shows_an_example_of_itself() {
+        for command in Cli::command().get_subcommands() {
+            let (name, help) = (command.get_name(), command.get_after_help().map(ToString::to_string));
+            let help = help.unwrap_or_default();
+            assert!(
+                help.contains("Example") && help.contains(&format!("lockkeeper {name}")),
+                "{name}: {help}"
+            );
+        }
+        let top = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+        for code in exit::CODES {
+            assert!(top.contains(&format!("\n  {} ", code.number)), "{code:?}: {top}");
+        }
+    }
+
+    #[test]
+    fn its_own_name_says_how_it_was_called() {
+        for (name, called) in [
+            ("/usr/local/bin/lockkeeper", Called::Lockkeeper),
+            ("kubectl-lockkeeper", Called::Plugin),
+            ("/opt/kubectl-lockkeeper.exe", Called::Plugin),
+            ("kubectl_complete-lockkeeper", Called::Completion),
+        ] {
+            assert_eq!(Called::by(&OsString::from(name)), called, "{name}");
+        }
+        let error = read(Called::Plugin, vec!["kubectl-lockkeeper".into(), "get".into(), "--help".into()]);
+        let help = error.unwrap_err().to_string();
+        assert!(help.contains("Usage: kubectl lockkeeper get"), "{help}");
     }
 }

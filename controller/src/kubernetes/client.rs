@@ -21,16 +21,25 @@ const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user")
 
 /// How the API server is reached: by this kubeconfig file, else by the usual ones (`KUBECONFIG`, `~/.kube/config`),
 /// else from inside the cluster. `context` chooses one of the kubeconfig's.
-///
-/// kube tries 429, 503 and 504 again up to 15 times by itself; here an effect that failed is decided anew instead.
 pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, kube::Error> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let mut config = match (kubeconfig, context) {
-        (None, None) => Config::infer().await.map_err(kube::Error::InferConfig)?,
-        (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(unreadable)?,
-        (Some(path), _) => {
+    config_with(kubeconfig, &options).await
+}
+
+/// The same with every choice that a kubeconfig leaves.
+///
+/// kube tries 429, 503 and 504 again up to 15 times by itself; here an effect that failed is decided anew instead.
+pub async fn config_with(
+    kubeconfig: Option<&Path>,
+    options: &KubeConfigOptions,
+) -> Result<Config, kube::Error> {
+    let chosen = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
+    let mut config = match kubeconfig {
+        None if !chosen => Config::infer().await.map_err(kube::Error::InferConfig)?,
+        None => Config::from_kubeconfig(options).await.map_err(unreadable)?,
+        Some(path) => {
             let file = Kubeconfig::read_from(path).map_err(unreadable)?;
-            Config::from_custom_kubeconfig(file, &options).await.map_err(unreadable)?
+            Config::from_custom_kubeconfig(file, options).await.map_err(unreadable)?
         }
     };
     config.default_retry = false;
