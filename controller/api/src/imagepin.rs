@@ -94,6 +94,7 @@ impl ImagePin {
             as_written: annotated == Some(&spec_hash(&self.spec.0)),
             manager: self.last_manager(),
             manual_until: self.manual_until().ok().flatten(),
+            malformed: self.manual_until().err().map(|error| error.to_string()),
         }
     }
 

@@ -6,12 +6,19 @@ use crate::{
     conditions::Condition,
     decision::Decision,
     gates::label,
-    observed::{BirthPinning, MissingRight, Observed, StageSeen},
+    observed::{BirthPinning, Failure, MissingRight, Observed, StageSeen},
     policy::{Mode, Policy, Target},
     stage::{current_of, pins::CONTESTED_AFTER},
     status::{Phase, StageStatus, Status},
 };
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// The installation does not allow the registry: nothing that the policy waits for will come.
+const DENIED: &str = "HostDenied";
+
+/// Malformed annotations named in a condition; of the others the number.
+const MALFORMED_NAMED: usize = 3;
 
 /// Reasons of an idle stage that are as they should be.
 const CALM: &[&str] = &["Verified", "Adopted", "Restored", "RolledBack", "RunsQuarantined"];
@@ -27,6 +34,7 @@ pub fn conclude(policy: &Policy, seen: &Observed, decision: &mut Decision, now: 
     let stuck = status.stages.iter().any(|s| {
         (s.phase == Phase::Idle && is_trouble(&s.reason)) || missing_right(policy, seen, s).is_some()
     });
+    let stuck = stuck || unreadable(seen).is_some_and(|failing| failing.reason == DENIED);
     let ready = !blocked && !stuck && !moving;
     set(status, policy, now, "Ready", yes(ready), &reason, &message);
     set(status, policy, now, "Reconciling", yes(moving), if moving { "Progressing" } else { "UpToDate" }, "");
@@ -41,6 +49,7 @@ pub fn conclude(policy: &Policy, seen: &Observed, decision: &mut Decision, now: 
         if stalled { &message } else { "" },
     );
     birth_pinning(policy, seen, status, now);
+    malformed(policy, seen, status, now);
 }
 
 fn yes(is: bool) -> &'static str {
@@ -114,8 +123,9 @@ fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, Strin
         Phase::Idle if !CALM.contains(&s.reason.as_str()) => 4,
         Phase::Idle => 5,
     };
+    let least = status.stages.iter().map(|s| urgency(&s)).min();
     if let Some(failing) = &seen.catalogue.failing
-        && status.stages.iter().all(|s| urgency(&s) >= 4)
+        && least.is_none_or(|least| least >= 4 || (least == 2 && unreadable(seen).is_some()))
     {
         let message = format!("the registry could not be read since {}: {}", failing.since, failing.message);
         return (failing.reason.clone(), message);
@@ -138,6 +148,12 @@ fn sentence(policy: &Policy, seen: &Observed, status: &Status) -> (String, Strin
         }
         None => ("NoStages".to_owned(), "the policy has no stage".to_owned()),
     }
+}
+
+/// A registry that cannot be read until a person changes something: what a stage lacks comes after that.
+fn unreadable(seen: &Observed) -> Option<&Failure> {
+    let passing = ["Unreachable", "Throttled", "BadAnswer"];
+    seen.catalogue.failing.as_ref().filter(|failing| !passing.contains(&failing.reason.as_str()))
 }
 
 fn seen_of<'s>(policy: &Policy, seen: &'s Observed, stage: &StageStatus) -> Option<&'s StageSeen> {
@@ -200,6 +216,26 @@ fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Tim
         Some(BirthPinning::Installed) => ("True", "Installed", "new pods are pinned by the API server".to_owned()),
     };
     set(status, policy, now, "BirthPinning", state, reason, &message);
+}
+
+/// Annotations that cannot be read: they count as none, and stop nothing.
+fn malformed(policy: &Policy, seen: &Observed, status: &mut Status, now: Timestamp) {
+    let pods = seen.stages.iter().flat_map(|stage| &stage.pods);
+    let pods = pods.filter_map(|pod| Some(("Pod", &pod.key, pod.malformed.as_ref()?)));
+    let pins = seen.pins.iter().filter_map(|pin| Some(("ImagePin", &pin.key, pin.malformed.as_ref()?)));
+    // A pod that two stages match is named once.
+    let all: BTreeSet<_> = pods.chain(pins).collect();
+    if all.is_empty() {
+        status.conditions.retain(|c| c.kind != "Malformed");
+        return;
+    }
+    let named = all.iter().take(MALFORMED_NAMED);
+    let mut lines: Vec<String> =
+        named.map(|(kind, key, what)| format!("{kind} {}/{}: {what}", key.namespace, key.name)).collect();
+    if all.len() > MALFORMED_NAMED {
+        lines.push(format!("and {} more", all.len() - MALFORMED_NAMED));
+    }
+    set(status, policy, now, "Malformed", "True", "MalformedAnnotation", &lines.join("; "));
 }
 
 fn set(

@@ -197,6 +197,8 @@ pub struct PodSeen {
     pub ignored: bool,
     /// The annotation `lockkeeper.dev/moved`.
     pub moved: Option<Moved>,
+    /// What is wrong with an annotation of ours that cannot be read, and so counts as none: field, value, reason, fix.
+    pub malformed: Option<String>,
     /// The annotation `lockkeeper.dev/pinned-by`.
     pub pinned_by: Option<String>,
     /// Its owner is in a rollout of its own.
@@ -357,6 +359,8 @@ pub struct PinSeen {
     pub manager: Option<String>,
     /// `lockkeeper.dev/manual-until`: a person's edit is obeyed until then.
     pub manual_until: Option<Timestamp>,
+    /// What is wrong with that annotation, if it cannot be read: field, value, reason, fix.
+    pub malformed: Option<String>,
 }
 
 /// A Quarantine.

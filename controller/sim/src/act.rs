@@ -215,6 +215,7 @@ impl World {
             as_written: true,
             manager: Some("lockkeeper".to_owned()),
             manual_until: None,
+            malformed: None,
         });
         self.record(Effect::Pinned { namespace, spec: Box::new(spec) });
         true

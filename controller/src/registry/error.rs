@@ -50,6 +50,15 @@ pub(super) fn plain_http_denied(what: &str, url: &Url) -> RegistryError {
     error("HostDenied", what, why)
 }
 
+/// A host that mostly failed is not asked for a while.
+pub(super) fn left_alone(what: &str, host: &str, pause: Duration) -> RegistryError {
+    let why = format!(
+        "most of the last requests to {host} failed, so it is left alone for a while; nothing to do here if it recovers"
+    );
+    let retry_after = SignedDuration::try_from(pause).ok();
+    RegistryError { retry_after, ..error("Unreachable", what, why) }
+}
+
 pub(super) fn too_slow(what: &str, url: &Url, limit: Duration) -> RegistryError {
     let seconds = limit.as_secs_f32();
     error("Unreachable", what, format!("{} did not finish its answer within {seconds} s", authority(url)))

@@ -1,13 +1,14 @@
 //! Image registries (OCI distribution), read only.
 //!
 //! Guarantees: a listing is complete or an error; a digest is that of bytes hashed here; one access never uses
-//! another's connections, tokens or facts; hosts are dialled as the host policy says; every operation ends within its
-//! deadline; memory is bounded by [`Options`]; errors and `Debug` never show a credential.
+//! another's connections, tokens or facts; hosts are dialled as the host policy says, and left alone for a while when
+//! they mostly fail; every operation ends within its deadline; memory is bounded by [`Options`]; errors and `Debug` never show a credential.
 //! Assumes: accesses with equal `scope` belong to one credential (it is part of every key anyway).
 //! May not: write to a registry, retry on its own (the reconciler asks again), or decide what a tag is worth.
 
 mod auth;
 mod challenge;
+mod circuit;
 pub mod credentials;
 mod error;
 mod lru;
@@ -28,6 +29,7 @@ use url::Url;
 use crate::hosts::{HostPolicy, Lookup, SystemLookup};
 use crate::ports::{Reference, Registry, RegistryAccess, RegistryError};
 use auth::Auth;
+use circuit::Circuits;
 use error::{bad_answer, error, too_slow};
 use lru::Lru;
 use transport::{Ask, Reply, Transport};
@@ -79,6 +81,7 @@ pub struct OciRegistry {
     options: Arc<Options>,
     tls: rustls::ClientConfig,
     hosts: Arc<HostPolicy>,
+    circuits: Arc<Circuits>,
     lookup: Arc<dyn Lookup>,
     sessions: Mutex<Lru<RegistryAccess, Arc<Session>>>,
 }
@@ -109,7 +112,7 @@ impl OciRegistry {
     ) -> Result<Self, RegistryError> {
         let tls = transport::tls(options.extra_roots.as_deref())?;
         let sessions = Mutex::new(Lru::new(ACCESSES));
-        Ok(Self { options: Arc::new(options), tls, hosts, lookup, sessions })
+        Ok(Self { options: Arc::new(options), tls, hosts, circuits: Arc::default(), lookup, sessions })
     }
 
     fn session(&self, access: &RegistryAccess) -> Result<Arc<Session>, RegistryError> {
@@ -117,7 +120,8 @@ impl OciRegistry {
         if let Some(session) = sessions.get(access) {
             return Ok(session);
         }
-        let transport = Transport::new(&self.options, &self.tls, &self.hosts, &self.lookup, access.insecure)
+        let Self { options, tls, hosts, circuits, lookup, .. } = self;
+        let transport = Transport::new(options, tls, hosts, circuits, lookup, access.insecure)
             .map_err(|_| error("Unreachable", "the registry", "the HTTP client cannot be made"))?;
         let session = Arc::new(Session {
             options: self.options.clone(),

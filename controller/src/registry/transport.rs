@@ -14,7 +14,8 @@ use reqwest::Client;
 use url::Url;
 
 use super::Options;
-use super::error::{bad_answer, error, host_denied, plain_http_denied, transport};
+use super::circuit::Circuits;
+use super::error::{bad_answer, error, host_denied, left_alone, plain_http_denied, transport};
 use crate::hosts::{Filter, HostKind, HostPolicy, Lookup, PolicyResolver, Route, authority};
 use crate::ports::RegistryError;
 
@@ -70,6 +71,8 @@ pub(super) enum Reach {
 #[derive(Debug)]
 pub(super) struct Transport {
     hosts: Arc<HostPolicy>,
+    /// Those of all accesses.
+    circuits: Arc<Circuits>,
     insecure: bool,
     listed: Client,
     checked: Client,
@@ -81,6 +84,7 @@ impl Transport {
         options: &Options,
         tls: &rustls::ClientConfig,
         hosts: &Arc<HostPolicy>,
+        circuits: &Arc<Circuits>,
         lookup: &Arc<dyn Lookup>,
         insecure: bool,
     ) -> Result<Self, reqwest::Error> {
@@ -99,6 +103,7 @@ impl Transport {
         };
         Ok(Self {
             hosts: hosts.clone(),
+            circuits: circuits.clone(),
             insecure,
             listed: client(Filter::Nothing)?,
             checked: client(Filter::Denied)?,
@@ -127,10 +132,27 @@ impl Transport {
             {
                 request = request.header(header::AUTHORIZATION, value);
             }
-            let response = request.send().await.map_err(|failed| transport(ask.what, &url, &failed))?;
-            let Some(next) = redirect(ask.what, &url, &response)? else {
-                return finish(ask, url, response, left_origin).await;
+            let host = authority(&url);
+            let trial = self.circuits.enter(&host).map_err(|pause| left_alone(ask.what, &host, pause))?;
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(failed) => {
+                    let failed = transport(ask.what, &url, &failed);
+                    // What we refuse is no fault of the host.
+                    if failed.reason == "HostDenied" {
+                        trial.answered();
+                    }
+                    return Err(failed);
+                }
             };
+            let Some(next) = redirect(ask.what, &url, &response)? else {
+                let reply = finish(ask, url, response, left_origin).await;
+                if reply.as_ref().is_ok_and(|reply| !reply.status.is_server_error()) {
+                    trial.answered();
+                }
+                return reply;
+            };
+            trial.answered();
             left_origin |= next.origin() != ask.url.origin();
             url = next;
         }

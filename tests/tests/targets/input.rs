@@ -1,6 +1,6 @@
 //! Rows of the table of bad input that need a cluster: said with field, value, reason and fix, and others go on.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::{PATIENCE, eventually, run};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -125,37 +125,42 @@ fn row_16_the_older_of_two_policies_keeps_the_container() {
 }
 
 #[test]
-fn row_23_a_registry_that_is_never_dialled_is_said() {
-    run("row_23_a_registry_that_is_never_dialled_is_said", async |test| -> Result<()> {
+fn rows_22_to_24_a_registry_that_may_not_be_dialled_is_said_at_once() {
+    run("rows_22_to_24_a_registry_that_may_not_be_dialled_is_said_at_once", async |test| -> Result<()> {
         let scene = Scene::set(test, "hosts").await?;
         let old = scene.push_first().await?;
         scene.apply(scene.deployment("web", 2, &old.tagged("latest"))).await?;
         scene.all_run(&old.digest, 2).await?;
         scene.apply(scene.policy(&Scene::pods_target())).await?;
-        let hosts = ["169.254.169.254/a/b", "127.0.0.9:5000/a/b", "[::1]:5000/a/b", "localhost:5000/a/b"];
+        let hosts = [
+            "169.254.169.254/a/b",
+            "127.0.0.9:5000/a/b",
+            "[::1]:5000/a/b",
+            "[::ffff:127.0.0.1]:5000/a/b",
+            "localhost:5000/a/b",
+            "0x7f.1:5000/a/b",
+            "2130706433:5000/a/b",
+        ];
+        // No pod matches: the host is refused before anything else is looked at.
         for (number, image) in hosts.into_iter().enumerate() {
             let mut policy = named(scene.policy(&Scene::pods_target()), &format!("host-{number}"));
             policy["spec"]["image"] = json!(image);
             let labels = json!({"registry": number.to_string()});
-            policy["spec"]["stages"][0]["targets"][0]["pods"]["selector"]["matchLabels"] = labels.clone();
+            policy["spec"]["stages"][0]["targets"][0]["pods"]["selector"]["matchLabels"] = labels;
             scene.apply(policy).await?;
-            let mut spec = scene.pod_spec(image);
-            spec["schedulingGates"] = json!([{"name": "example.com/never"}]);
-            let metadata = json!({"name": format!("p{number}"), "labels": labels});
-            scene
-                .apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
-                .await?;
         }
         for (number, image) in hosts.into_iter().enumerate() {
             let host = image.trim_end_matches("/a/b");
             let name = format!("host-{number}");
             scene
                 .until(&name, &format!("{host} is denied"), |status| {
-                    let (_, reason, message) = status.condition("Ready");
-                    ensure!(reason == "HostDenied" && message.contains(host), "{reason}: {message}");
+                    let (state, reason, message) = status.condition("Stalled");
+                    ensure!((state, reason) == ("True", "HostDenied"), "{state} {reason}: {message}");
+                    ensure!(message.contains("--allow-host"), "{message}");
                     Ok(())
                 })
-                .await?;
+                .await
+                .with_context(|| host.to_owned())?;
         }
         others_go_on(&scene).await?;
         scene.finish().await
@@ -163,8 +168,8 @@ fn row_23_a_registry_that_is_never_dialled_is_said() {
 }
 
 #[test]
-fn row_44_a_malformed_mark_on_a_pod_is_no_mark_and_stops_nobody() {
-    run("row_44_a_malformed_mark_on_a_pod_is_no_mark_and_stops_nobody", async |test| -> Result<()> {
+fn row_44_a_malformed_mark_is_a_condition_and_stops_nobody() {
+    run("row_44_a_malformed_mark_is_a_condition_and_stops_nobody", async |test| -> Result<()> {
         let scene = Scene::set(test, "mark").await?;
         let old = scene.push_first().await?;
         let mut deployment = scene.deployment("web", 2, &old.tagged("latest"));
@@ -173,8 +178,21 @@ fn row_44_a_malformed_mark_on_a_pod_is_no_mark_and_stops_nobody() {
         scene.apply(deployment).await?;
         scene.all_run(&old.digest, 2).await?;
         scene.apply(scene.policy(&Scene::pods_target())).await?;
+        let said = |status: &Status, expected: &str| {
+            let (state, _, message) = status.condition("Malformed");
+            ensure!(state == expected, "{state}: {message}");
+            Ok(message.to_owned())
+        };
+        let status =
+            scene.until("otel", "the marks are said", |status| said(status, "True").map(drop)).await?;
+        let message = said(&status, "True")?;
+        for part in ["Pod ", "lockkeeper.dev/moved", "../../etc", "remove the annotation"] {
+            ensure!(message.contains(part), "{message}");
+        }
         scene.holds(&old.digest).await?;
+        // A move writes a mark over it.
         others_go_on(&scene).await?;
+        scene.until("otel", "nothing is said any more", |status| said(status, "").map(drop)).await?;
         scene.finish().await
     });
 }

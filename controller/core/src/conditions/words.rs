@@ -65,6 +65,11 @@ pub const TYPES: &[Word] = &[
         "whether the API server gives new pods their digest, judged by what new pods really carry",
         "",
     ),
+    word(
+        "Malformed",
+        "`True`: annotations of ours that cannot be read, and so count as none; not there otherwise",
+        "correct or remove them",
+    ),
 ];
 
 /// Phases of policies and stages.
@@ -294,6 +299,11 @@ pub const CONDITIONS: &[Word] = &[
         "settle it with them; an annotation `lockkeeper.dev/manual-until` says until when a pin is theirs",
     ),
     word("NotSeen", "the admission policy has not been looked up yet", "ends by itself"),
+    word(
+        "MalformedAnnotation",
+        "an annotation of a pod or a pin is not as Lockkeeper writes or reads it; the message has object, value and fix",
+        "correct or remove it",
+    ),
 ];
 
 /// Why a registry cannot be read.

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::ports::{Cluster, ClusterView};
-use lockkeeper_core::observed::{BirthPinning, Claimed};
+use lockkeeper_core::{
+    conditions::Condition,
+    observed::{Answers, BirthPinning, Catalogue, Claimed, Failure, Observed},
+    pin::{PinOwner, PinSpec},
+    status::Status,
+};
 
 fn deployment(updated: i64) -> Value {
     json!({
@@ -301,4 +306,100 @@ async fn a_quarantine_that_cannot_be_read_whole_is_obeyed_as_far_as_it_can_be() 
     let seen = see(&scene, "otel").quarantines;
     assert_eq!(seen[0].digests.iter().collect::<Vec<_>>(), [&digest]);
     assert_eq!(scene.woken.take(), ["platform/otel"]);
+}
+
+/// What people are told of a policy that nothing is known of but what the watches show.
+fn concluded(scene: &Scene, name: &str, failing: Option<Failure>) -> Status {
+    let view = see(scene, name);
+    let observed = Observed {
+        status: Status::default(),
+        catalogue: Catalogue { ranking: None, failing },
+        answers: Answers::default(),
+        stages: view.stages,
+        pins: view.pins,
+        quarantines: view.quarantines,
+        interventions: view.interventions,
+        claims: view.claims,
+    };
+    lockkeeper_core::decide(&scene.policy(name), &observed, Timestamp::UNIX_EPOCH).status
+}
+
+fn condition<'s>(status: &'s Status, kind: &str) -> Option<&'s Condition> {
+    status.conditions.iter().find(|condition| condition.kind == kind)
+}
+
+#[tokio::test]
+async fn row_44_a_malformed_annotation_is_a_condition_until_it_is_put_right() {
+    use lockkeeper_api::names::{MANUAL_UNTIL, MOVED};
+    let scene = scene();
+    assert!(condition(&concluded(&scene, "otel", None), "Malformed").is_none());
+    let mut marked = newer(&pod("app-1", 20));
+    marked["metadata"]["annotations"] = json!({MOVED: "robot:s3cret@registry/a\r\n/b"});
+    let mut pin = serde_json::to_value(lockkeeper_api::ImagePin::written(
+        "prod",
+        "pin",
+        PinSpec {
+            match_labels: [("telemetry".to_owned(), "otel".to_owned())].into(),
+            containers: None,
+            repositories: ["ghcr.io/a/otel".parse().unwrap()].into(),
+            only_tags: None,
+            tag: None,
+            digest: lockkeeper_core::image::Digest::of(b"x"),
+            policy: PinOwner { namespace: "platform".into(), name: "otel".into(), uid: "uid-otel".into() },
+            stage: "prod".into(),
+            deletion_policy: lockkeeper_core::pin::PinDeletion::Retain,
+        },
+    ))
+    .unwrap();
+    pin["metadata"]["resourceVersion"] = json!("21");
+    pin["metadata"]["annotations"][MANUAL_UNTIL] = json!("tomorrow");
+    scene.shows([marked.clone(), pin]);
+    assert_eq!(scene.woken.take(), ["platform/otel"]);
+    let status = concluded(&scene, "otel", None);
+    let said = condition(&status, "Malformed").unwrap();
+    assert_eq!((said.status.as_str(), said.reason.as_str()), ("True", "MalformedAnnotation"));
+    for part in [
+        "Pod prod/app-1: ",
+        MOVED,
+        "***@registry/a\\r\\n/b",
+        "remove the annotation",
+        "ImagePin prod/pin: ",
+        MANUAL_UNTIL,
+        "\"tomorrow\"",
+    ] {
+        assert!(said.message.contains(part), "{part}: {}", said.message);
+    }
+    assert!(!said.message.contains("s3cret"), "{}", said.message);
+    // The pod itself counts as one that was never moved.
+    assert_eq!(see(&scene, "otel").stages[0].pods[0].moved, None);
+    scene.shows((0..50).map(|n| {
+        let mut other = pod(&format!("other-{n:02}"), 2000);
+        other["metadata"]["annotations"] = json!({MOVED: "x".repeat(10_000)});
+        other
+    }));
+    let status = concluded(&scene, "otel", None);
+    let message = &condition(&status, "Malformed").unwrap().message;
+    assert!(message.len() <= 1024 && message.ends_with("; and 49 more"), "{message}");
+}
+
+#[tokio::test]
+async fn rows_22_to_27_a_denied_host_is_said_whatever_the_stage_lacks() {
+    let scene = scene();
+    scene.shows([policy("nowhere", &pods_target("dev"))]);
+    let failing = |reason: &str| {
+        let message = "the registry host 127.0.0.1 is a loopback address".to_owned();
+        Some(Failure { since: Timestamp::UNIX_EPOCH, reason: reason.into(), message })
+    };
+    let told = |failing| {
+        let status = concluded(&scene, "nowhere", failing);
+        let of = |kind| {
+            let found = condition(&status, kind).unwrap();
+            format!("{} {}", found.status, found.reason)
+        };
+        [of("Ready"), of("Stalled")]
+    };
+    assert_eq!(told(None), ["False NoPods", "True NoPods"]);
+    assert_eq!(told(failing("HostDenied")), ["False HostDenied", "True HostDenied"]);
+    assert_eq!(told(failing("AuthFailed")), ["False AuthFailed", "True AuthFailed"]);
+    assert_eq!(told(failing("Unreachable")), ["False NoPods", "True NoPods"], "that ends by itself");
 }

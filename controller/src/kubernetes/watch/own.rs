@@ -173,9 +173,6 @@ fn unreadable(object: &Value, meta: &Meta, error: &str) {
 #[must_use]
 pub fn pin(object: &Value) -> Option<(Meta, PinEntry)> {
     let (meta, pin): (Meta, ImagePin) = readable(object)?;
-    if let Err(error) = pin.manual_until() {
-        tracing::warn!(namespace = meta.namespace, name = meta.name, %error, "the annotation is ignored");
-    }
     let orphaned = meta.annotation(names::ORPHANED).is_some()
         && pin.status.as_ref().is_some_and(|status| {
             status

@@ -4,10 +4,13 @@
 //! container that ended because its pod ends is no death. Owners, budgets and rollouts are added when a view is made.
 
 use crate::kubernetes::wire::{self, ContainerStatus, MIRROR, OwnerRef, Terminated};
-use lockkeeper_api::names::{IGNORE, MOVED, PINNED_BY};
+use lockkeeper_api::{
+    FieldError,
+    names::{IGNORE, MOVED, PINNED_BY},
+};
 use lockkeeper_core::{
     image::digest_of_image_id,
-    observed::{ContainerKind, ContainerSeen, ObjectKey, Owner, PodPhase, PodSeen},
+    observed::{ContainerKind, ContainerSeen, Moved, ObjectKey, Owner, PodPhase, PodSeen},
 };
 use std::collections::BTreeMap;
 
@@ -46,6 +49,7 @@ pub fn trim(pod: wire::Pod) -> PodEntry {
     let ending = meta.deletion_timestamp.is_some();
     let phase = phase(&pod.status.phase);
     let restarts = !ending && !matches!(phase, PodPhase::Succeeded | PodPhase::Failed);
+    let (moved, malformed) = mark(meta.annotation(MOVED));
     let seen = PodSeen {
         key: ObjectKey {
             namespace: meta.namespace.clone(),
@@ -64,12 +68,26 @@ pub fn trim(pod: wire::Pod) -> PodEntry {
         mirror: meta.annotation(MIRROR).is_some(),
         of_job: owner.as_ref().is_some_and(|owner| owner.kind == "Job"),
         ignored: meta.labels.contains_key(IGNORE),
-        moved: meta.annotation(MOVED).and_then(|mark| mark.parse().ok()),
+        moved,
+        malformed,
         pinned_by: meta.annotation(PINNED_BY).cloned(),
         containers: containers(&pod, restarts),
         ..PodSeen::default()
     };
     PodEntry { owner, annotated: meta.annotations.is_some(), seen, labels: pod.metadata.labels }
+}
+
+/// The mark of a move, or what is wrong with it: one that cannot be read counts as none.
+fn mark(text: Option<&String>) -> (Option<Moved>, Option<String>) {
+    let Some(text) = text else { return (None, None) };
+    match text.parse() {
+        Ok(moved) => (Some(moved), None),
+        Err(error) => {
+            let path = format!("metadata.annotations[{MOVED}]");
+            let error = FieldError::new(path, text, format_args!("is {error}"), "remove the annotation");
+            (None, Some(error.to_string()))
+        }
+    }
 }
 
 fn phase(text: &str) -> PodPhase {
@@ -296,7 +314,11 @@ mod tests {
         assert_eq!(seen.owner.template, "rev");
         assert_eq!(seen.generation, None);
         assert_eq!(seen.pinned_by.as_deref(), Some("pin"));
-        assert_eq!(seen.moved, None, "a malformed mark is no mark, and no crash (bad input 44)");
+        assert_eq!(seen.moved, None, "a malformed mark is no mark (bad input 44)");
+        let wrong = seen.malformed.as_deref().unwrap();
+        for part in [MOVED, "\"not a mark\"", "<attempt>/<image before>", "remove the annotation"] {
+            assert!(wrong.contains(part), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::ports::{Registry as _, RegistryError};
+use crate::ports::{Registry as _, RegistryAccess, RegistryError};
 use crate::registry::Options;
 
 const LIST: &str = "/v2/team/app/tags/list";
@@ -220,6 +220,53 @@ async fn r1_r2_statuses_keep_their_reason_and_wait() {
             "{failed}"
         );
     }
+}
+
+#[tokio::test]
+async fn r2_a_host_that_mostly_fails_is_left_alone_and_no_other_waits_for_it() {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let sick = Fake::start(REGISTRY, move |_| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if turn.is_multiple_of(2) { respond(503, &[], "") } else { page(&json!(["a"]), None) }
+    })
+    .await;
+    let well = Fake::start(REGISTRY, |_| page(&json!(["b"]), None)).await;
+    let client = client(&[&sick, &well]);
+    let repository = sick.repository("team/app");
+    let (mut listed, mut refused) = (0, 0);
+    for _ in 0..40 {
+        match client.tags(&anonymous(), &repository).await {
+            Ok(tags) => {
+                assert_eq!(tags, ["a"], "whole, or an error");
+                listed += 1;
+            }
+            Err(failed) => {
+                assert_eq!(failed.reason, "Unreachable", "{failed}");
+                refused += usize::from(failed.message.contains("left alone") && failed.retry_after.is_some());
+            }
+        }
+        assert_eq!(client.tags(&anonymous(), &well.repository("team/app")).await.unwrap(), ["b"]);
+    }
+    assert_eq!((sick.log().len(), listed, refused), (9, 4, 31), "five of nine failed: then nothing is sent");
+    // One host, whoever asks: another credential waits, too.
+    let other = RegistryAccess { scope: "other".into(), ..anonymous() };
+    assert!(client.tags(&other, &repository).await.unwrap_err().message.contains("left alone"));
+    assert_eq!((sick.log().len(), well.log().len()), (9, 40));
+}
+
+#[tokio::test]
+async fn answers_that_say_no_leave_nobody_alone() {
+    let fake = Fake::start(REGISTRY, |asked| match asked.path().split('/').nth(3) {
+        Some("missing") => respond(404, &[], ""),
+        Some("busy") => respond(429, &[], ""),
+        _ => page(&json!(["a"]), None),
+    })
+    .await;
+    let client = client(&[&fake]);
+    for path in ["team/missing", "team/busy"].into_iter().cycle().take(20) {
+        client.tags(&anonymous(), &fake.repository(path)).await.unwrap_err();
+    }
+    assert_eq!(client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap(), ["a"]);
 }
 
 #[tokio::test]
