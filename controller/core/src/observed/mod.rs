@@ -1,0 +1,130 @@
+//! Everything the core may look at, gathered once per pass.
+//!
+//! A failed read is a value here (`Answer::Failed`, `StageSeen::stale_since`), never an error: failing or missing
+//! data promotes, verifies, rolls back and deletes nothing.
+
+mod answers;
+mod people;
+mod pods;
+mod workloads;
+
+pub use answers::{Answer, Answers, Catalogue, Failure};
+pub use people::{Claim, Claimed, InterventionKind, InterventionSeen, QuarantineSeen, Skip};
+pub use pods::{ContainerKind, ContainerSeen, Moved, NotAMark, Owner, PodPhase, PodSeen};
+pub use workloads::WorkloadSeen;
+
+use crate::{image::Platform, pin::PinSpec, status::Status};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, fmt};
+
+/// Which cluster an object lives in; the empty id is the one the policy lives in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterId(pub String);
+
+/// What the world looks like to one policy.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The last status decided (in memory it may be newer than the stored one, never older).
+    pub status: Status,
+    /// What the registry lists.
+    pub catalogue: Catalogue,
+    /// What earlier passes asked for.
+    pub answers: Answers,
+    /// One per stage of the policy, in its order.
+    pub stages: Vec<StageSeen>,
+    /// The pins that carry this policy's uid or name, in all namespaces.
+    pub pins: Vec<PinSeen>,
+    /// The Quarantines of the policy's namespace.
+    pub quarantines: Vec<QuarantineSeen>,
+    /// The Interventions that concern this policy: its own, its namespace's and the cluster's.
+    pub interventions: Vec<InterventionSeen>,
+    /// What other policies claim in the namespaces of this one.
+    pub claims: Vec<Claim>,
+}
+
+/// One stage's part of the world.
+#[derive(Clone, Debug, Default)]
+pub struct StageSeen {
+    /// Set while the watches behind this stage are not fresh.
+    pub stale_since: Option<Timestamp>,
+    /// The namespaces of each target that exist and are not terminating, as (index of the target, name), sorted.
+    pub namespaces: Vec<(usize, String)>,
+    /// Namespaces of the targets that are terminating.
+    pub terminating: BTreeSet<String>,
+    /// The pods of all targets, sorted by key, each once.
+    pub pods: Vec<PodSeen>,
+    /// The workloads of `workloads` targets, sorted by key.
+    pub workloads: Vec<WorkloadSeen>,
+    /// Rights that the policy's ServiceAccount was found to lack.
+    pub missing_rights: Vec<MissingRight>,
+    /// Platforms of the nodes that the stage's pods run on.
+    pub platforms: Vec<Platform>,
+    /// What the API server or an admission policy answered to refused writes, newest last; a few.
+    pub refusals: Vec<String>,
+    /// What newborn pods really carried, for `BirthPinning`: pods seen that were created after the pin.
+    pub birth_pinning: Option<BirthPinning>,
+}
+
+/// Which mechanism pins pods at birth here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BirthPinning {
+    /// The admission policy is installed and bound.
+    Installed,
+    /// It, its binding or its parameter kind is missing.
+    Missing,
+}
+
+/// A right that a write was refused for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissingRight {
+    /// Such as `patch`.
+    pub verb: String,
+    /// Such as `pods`.
+    pub resource: String,
+    /// Where.
+    pub namespace: String,
+    /// The identity that lacks it.
+    pub user: String,
+}
+
+impl fmt::Display for MissingRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, resource, namespace, user } = self;
+        write!(
+            f,
+            "{user} may not {verb} {resource} in namespace {namespace}; a Role and a RoleBinding there would allow it"
+        )
+    }
+}
+
+/// Identity of a namespaced object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// uid: an object that was deleted and made again is another one.
+    pub uid: String,
+}
+
+/// An `ImagePin` that carries this policy's name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PinSeen {
+    /// Identity.
+    pub key: ObjectKey,
+    /// `metadata.resourceVersion`: pins are replaced, never patched.
+    pub resource_version: String,
+    /// What it says.
+    pub spec: PinSpec,
+    /// The spec is as the controller wrote it (its annotation agrees).
+    pub as_written: bool,
+    /// Who wrote the spec last, by field manager.
+    pub manager: Option<String>,
+    /// `lockkeeper.dev/manual-until`: a person's edit is obeyed until then.
+    pub manual_until: Option<Timestamp>,
+    /// What is wrong with that annotation, if it cannot be read: field, value, reason, fix.
+    pub malformed: Option<String>,
+}
