@@ -114,8 +114,7 @@ fn moved(facts: &Facts<'_>, decision: &mut Decision, tag: &Tag, release: &Releas
             at: facts.now,
         });
     }
-    // A tag that flaps is one alarm.
-    let alarm = format!("moved:{tag}:{to}");
+    let alarm = moved_alarm(tag, release);
     if !decision.status.heard.contains(&alarm) {
         let message = format!(
             "tag {tag} names other contents than when it was first seen; held. Promote digest {} to take it",
@@ -125,6 +124,11 @@ fn moved(facts: &Facts<'_>, decision: &mut Decision, tag: &Tag, release: &Releas
         decision.status.heard.push(alarm);
     }
     true
+}
+
+/// How the alarm that a tag names other contents is remembered: a tag that flaps is one alarm.
+pub fn moved_alarm(tag: &Tag, now: &Release) -> String {
+    format!("moved:{tag}:{}", now.contents_key())
 }
 
 /// Starts the clock of contents that were not seen before. At the first scan the publisher's date counts if it is

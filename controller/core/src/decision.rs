@@ -169,6 +169,8 @@ pub enum Question {
     Digest(Repository, Digest),
     /// Can this digest be fetched through this repository?
     Pullable(Repository, Digest),
+    /// What does this tag name at this moment? Asked last before an entry: an answer of long ago is none (decision 21).
+    TagNow(Tag),
 }
 
 /// How loud an event is.

@@ -85,6 +85,7 @@ impl World {
         if !self.controller_up {
             return outcome;
         }
+        self.look_up();
         let seen = self.observe();
         if self.settings.trace_evidence {
             self.trace(&seen);

@@ -3,7 +3,7 @@
 use crate::World;
 use lockkeeper_core::{
     decision::Question,
-    image::{Tag, digest_of_image_id},
+    image::{Release, Tag, digest_of_image_id},
     observed::{
         Answer, Answers, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure, ObjectKey, Observed,
         Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
@@ -13,7 +13,30 @@ use lockkeeper_core::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
+fn known(found: Option<&Release>) -> Answer<Release> {
+    found.cloned().map_or(Answer::Absent, Answer::Known)
+}
+
 impl World {
+    /// The registry is asked what the controller wants to know: a tag once per interval, or now.
+    pub(crate) fn look_up(&mut self) {
+        if !self.registry_up {
+            return;
+        }
+        for question in &self.questions {
+            let (tag, now) = match question {
+                Question::Tag(tag) => (tag, false),
+                Question::TagNow(tag) => (tag, true),
+                Question::Digest(..) | Question::Pullable(..) => continue,
+            };
+            let known = self.looked_up.get(tag);
+            let due = known.is_none_or(|(at, _)| self.now.duration_since(*at) >= self.policy.interval);
+            if now || due {
+                self.looked_up.insert(tag.clone(), (self.now, self.tags.get(tag).cloned()));
+            }
+        }
+    }
+
     /// What one pass sees.
     #[must_use]
     pub fn observe(&self) -> Observed {
@@ -53,12 +76,21 @@ impl World {
         for question in &self.questions {
             match question {
                 Question::Tag(tag) => {
-                    let answer = match self.tags.get(tag) {
-                        _ if !self.registry_up => Answer::Failed(failed.clone()),
-                        Some(release) => Answer::Known(release.clone()),
-                        None => Answer::Absent,
+                    // What was found stays known while nobody answers.
+                    let answer = match self.looked_up.get(tag) {
+                        Some((_, found)) => known(found.as_ref()),
+                        None if self.registry_up => known(self.tags.get(tag)),
+                        None => Answer::Failed(failed.clone()),
                     };
                     answers.tags.insert(tag.clone(), answer);
+                }
+                Question::TagNow(tag) => {
+                    let answer = if self.registry_up {
+                        known(self.tags.get(tag))
+                    } else {
+                        Answer::Failed(failed.clone())
+                    };
+                    answers.tags_now.insert(tag.clone(), answer);
                 }
                 Question::Digest(_, digest) => {
                     let answer = match self.pushed.iter().find(|r| r.answers_to(digest)) {

@@ -178,6 +178,8 @@ pub struct World {
     pub behaviours: BTreeMap<Digest, Behaviour>,
     /// What the controller asked for in its last pass.
     pub questions: BTreeSet<lockkeeper_core::decision::Question>,
+    /// What the registry said tags name, and when; known until it says something else.
+    pub(crate) looked_up: BTreeMap<Tag, (Timestamp, Option<Release>)>,
     /// What happened.
     pub records: Vec<Record>,
     /// Evidence wherever it changed, if the settings ask for it.
@@ -214,6 +216,7 @@ impl World {
             interventions: Vec::new(),
             behaviours: BTreeMap::new(),
             questions: BTreeSet::new(),
+            looked_up: BTreeMap::new(),
             records: Vec::new(),
             evidence: Vec::new(),
             next_deadline: None,
@@ -318,6 +321,7 @@ impl World {
     pub fn kill_controller(&mut self) {
         self.memory = None;
         self.questions.clear();
+        self.looked_up.clear();
         let json = serde_json::to_vec(&self.stored).ok();
         if let Some(stored) = json.and_then(|json| serde_json::from_slice(&json).ok()) {
             self.stored = stored;

@@ -169,7 +169,7 @@ pub const WAITS: &[Word] = &[
     word("ApprovalRequired", "approvals are missing", "an Intervention `Approve` with this digest"),
     word(
         "Checking",
-        "the candidate is fetched through every repository that the pods use",
+        "the candidate is fetched through every repository that the pods use, and at last its tag is looked up once more",
         "ends with the answers",
     ),
     word(

@@ -43,8 +43,10 @@ pub enum Answer<T> {
 /// Answers to the questions of earlier passes. A missing key has not been asked yet.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// What a tag names now.
+    /// What a tag names, as far as is known: it stays while the registry cannot be asked again.
     pub tags: BTreeMap<Tag, Answer<Release>>,
+    /// What a tag was found to name a moment ago; `Failed` while the newest look at it failed.
+    pub tags_now: BTreeMap<Tag, Answer<Release>>,
     /// What a digest is.
     pub digests: BTreeMap<Digest, Answer<Release>>,
     /// Whether a digest can be fetched through a repository.

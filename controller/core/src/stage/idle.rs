@@ -2,6 +2,7 @@
 
 use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, taking_back, templates};
 use crate::{
+    catalogue,
     decision::{EventType, Question},
     gates::{self, label},
     image::Release,
@@ -179,8 +180,7 @@ fn soak_again(view: &StageView<'_>, current: Option<&Verified>) -> Option<Releas
 /// There is no safe digest to go back to: a newer release may enter all the same (L4).
 pub fn enter_newer(view: &StageView<'_>, turn: &mut Turn) -> bool {
     let Next::Enter(entry) = next(view, turn) else { return false };
-    ask_before_entry(view, turn, &entry);
-    if gates::first_closed(view, &entry).is_some() {
+    if keeps_out(view, turn, &entry).is_some() {
         return false;
     }
     turn.status.rollback = None;
@@ -245,15 +245,38 @@ fn ask_before_entry(view: &StageView<'_>, turn: &mut Turn, entry: &Entry) {
     turn.questions.extend(entry.release.tag.clone().map(Question::Tag));
 }
 
+/// Why `entry` has to wait, if it has to. What its tag names is looked up once more when nothing else is in the way.
+fn keeps_out(view: &StageView<'_>, turn: &mut Turn, entry: &Entry) -> Option<Wait> {
+    ask_before_entry(view, turn, entry);
+    gates::first_closed(view, entry).or_else(|| {
+        turn.questions.extend(gates::tag_to_look_up(view, entry).cloned().map(Question::TagNow));
+        gates::tag_now(view, entry)
+    })
+}
+
+/// What people must hear of a candidate that waits, once.
+fn tell_of_wait(view: &StageView<'_>, turn: &mut Turn, entry: &Entry, wait: &Wait) {
+    let stage = &view.stage.name;
+    if wait.reason == "ApprovalRequired" && turn.status.reason != "ApprovalRequired" {
+        turn.tell(EventType::Normal, "ApprovalRequired", stage, wait.message.clone());
+    }
+    if wait.reason == "TagMoved"
+        && let Some(now) = gates::moved_to(view, entry)
+        && let Some(tag) = &entry.release.tag
+    {
+        let alarm = catalogue::moved_alarm(tag, now);
+        if !view.life.heard.contains(&alarm) {
+            turn.tell(EventType::Warning, "TagMoved", stage, wait.message.clone());
+            turn.heard.push(alarm);
+        }
+    }
+}
+
 /// Opens the gates one by one; the last one open, the candidate enters.
 pub fn try_to_enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry, phase: Phase) {
-    ask_before_entry(view, turn, &entry);
-    match gates::first_closed(view, &entry) {
+    match keeps_out(view, turn, &entry) {
         Some(wait) => {
-            let approval = wait.reason == "ApprovalRequired" && turn.status.reason != "ApprovalRequired";
-            if approval {
-                turn.tell(EventType::Normal, "ApprovalRequired", &view.stage.name, wait.message.clone());
-            }
+            tell_of_wait(view, turn, &entry, &wait);
             turn.show(phase, wait, view.now);
         }
         None => {

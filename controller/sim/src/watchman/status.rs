@@ -5,7 +5,7 @@ use crate::World;
 use jiff::SignedDuration;
 use lockkeeper_core::{
     policy::Stage,
-    select,
+    select::{self, Order},
     status::{Phase, Source, StageStatus, Status, Step},
 };
 
@@ -66,6 +66,16 @@ fn entered_in_order(
     let again = was.current.as_ref() == Some(&flight.release.digest);
     if flight.promoted_by.is_some() || again {
         return;
+    }
+    let tag =
+        flight.release.tag.as_ref().filter(|_| !matches!(world.policy.select.order, Order::Digest { .. }));
+    if let Some(tag) = tag
+        && world.tags.get(tag).is_none_or(|now| now.contents() != flight.release.contents())
+    {
+        found.push(format!(
+            "R16: {} enters {}, and tag {tag} does not name it",
+            flight.release.digest, is.name
+        ));
     }
     for &before in &stage.after {
         let hash = &world.policy.stages[before].hash;

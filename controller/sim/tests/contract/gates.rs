@@ -3,7 +3,8 @@
 use super::{Story, stages};
 use jiff::SignedDuration;
 use lockkeeper_core::{
-    observed::{InterventionKind, Skip},
+    decision::Question,
+    observed::{Answer, InterventionKind, Skip},
     status::{Phase, Source},
 };
 use lockkeeper_sim::{Behaviour, release};
@@ -135,6 +136,65 @@ fn m1_r2_a_registry_that_is_down_promotes_nothing_and_lowers_nothing() {
     story.world.set_registry(true);
     story.pass(60);
     assert_eq!(story.runs("0.29.0"), 3);
+}
+
+/// dev has verified 0.29.0, and a Hold keeps it out of prod; what its tag names was looked up a moment ago.
+fn held_before_prod() -> Story {
+    let mut story = Story::new(stages(&["dev", "prod"]), &[("dev", "api", 2), ("prod", "api", 4)]).minutes(1);
+    story.ask(InterventionKind::Hold, "prod", None, "kim");
+    story.good("0.29.0");
+    story.pass(60);
+    assert_eq!((story.reason(0).1, story.reason(1).1), ("Verified", "Held"));
+    story
+}
+
+#[test]
+fn r16_a_tag_that_moved_after_the_last_look_lets_nothing_into_the_next_stage() {
+    let mut story = held_before_prod();
+    // Given to other contents in the very moment in which the last gate opens.
+    story.world.push(&release("0.29.0-again"), &["0.29.0"], Behaviour::default());
+    story.ask(InterventionKind::Resume, "prod", None, "kim");
+    story.pass(60);
+    assert_eq!(story.reason(1), (Phase::Idle, "TagMoved"), "{}", story.history());
+    assert_eq!((story.runs("0.29.0"), story.told("TagMoved")), (2, 1), "said once, and prod has none of it");
+    // Named again as it was: it goes on.
+    story.world.push(&release("0.29.0"), &["0.29.0"], Behaviour::default());
+    story.pass(60);
+    assert_eq!(story.runs("0.29.0"), 6, "{}", story.history());
+}
+
+#[test]
+fn i8_what_a_registry_said_before_it_failed_lets_nothing_in() {
+    let mut story = held_before_prod();
+    story.world.set_registry(false);
+    story.ask(InterventionKind::Resume, "prod", None, "kim");
+    let pullable = |seen: &mut lockkeeper_core::observed::Observed| {
+        // The answers of before the failure: all of them still believed.
+        let known = (seen.answers.pullable.keys().cloned()).map(|key| (key, Answer::Known(()))).collect();
+        seen.answers.pullable = known;
+    };
+    let decided = story.decide_on(pullable);
+    let prod = &decided.status.stages[1];
+    assert_eq!((prod.flight.is_some(), prod.reason.as_str()), (false, "Checking"), "{}", prod.message);
+    story.pass(60);
+    assert_eq!(story.runs("0.29.0"), 2);
+    story.world.set_registry(true);
+    story.pass(60);
+    assert_eq!(story.runs("0.29.0"), 6, "{}", story.history());
+}
+
+#[test]
+fn a_tag_is_looked_up_once_more_only_when_nothing_else_is_in_the_way() {
+    let mut story = held_before_prod();
+    let asks = |story: &Story| story.world.questions.iter().any(|q| matches!(q, Question::TagNow(_)));
+    assert!(!asks(&story), "a Hold is in the way");
+    story.ask(InterventionKind::Resume, "prod", None, "kim");
+    story.world.reconcile(None);
+    assert!(asks(&story) && story.stage(1).flight.is_none());
+    story.world.reconcile(None);
+    assert!(story.stage(1).flight.is_some());
+    story.world.reconcile(None);
+    assert!(!asks(&story), "it is in");
 }
 
 #[test]

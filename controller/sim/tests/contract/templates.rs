@@ -65,6 +65,7 @@ impl Table {
         }
         for (tag, release) in &self.story.world.tags {
             seen.answers.tags.insert(tag.clone(), Answer::Known(release.clone()));
+            seen.answers.tags_now.insert(tag.clone(), Answer::Known(release.clone()));
         }
         seen
     }

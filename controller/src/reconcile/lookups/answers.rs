@@ -1,16 +1,21 @@
 //! Answers to the core's questions.
 //!
 //! A question stays asked: the core asks what it does not know, and must go on knowing what it was told. What a tag
-//! or a digest is stays known while a refresh fails; that something can be pulled does not.
+//! or a digest is stays known while a refresh fails; that something can be pulled does not, nor what a tag names at
+//! this moment.
 
-use super::{Key, Lookups, Source, What, entry::Kept};
+use super::{
+    Key, Lookups, Source, What,
+    entry::{Entry, Kept},
+};
 use crate::ports::PolicyKey;
 use lockkeeper_core::{
     decision::Question,
-    image::Repository,
+    image::{Release, Repository},
     observed::{Answer, Answers},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 impl Lookups {
     /// These questions of `policy` are looked up, and kept fresh.
@@ -22,14 +27,16 @@ impl Lookups {
         interval: Duration,
         questions: impl IntoIterator<Item = Question>,
     ) {
-        let keys = questions.into_iter().map(|question| {
-            let (repository, what) = match question {
-                Question::Tag(tag) => (image.clone(), What::Tag(tag)),
-                Question::Digest(repository, digest) => (repository, What::Digest(digest)),
-                Question::Pullable(repository, digest) => (repository, What::Pullable(digest)),
+        let mut keys: BTreeMap<Key, bool> = BTreeMap::new();
+        for question in questions {
+            let (repository, what, now) = match question {
+                Question::Tag(tag) => (image.clone(), What::Tag(tag), false),
+                Question::TagNow(tag) => (image.clone(), What::Tag(tag), true),
+                Question::Digest(repository, digest) => (repository, What::Digest(digest), false),
+                Question::Pullable(repository, digest) => (repository, What::Pullable(digest), false),
             };
-            Key { source: source.clone(), repository, what }
-        });
+            *keys.entry(Key { source: source.clone(), repository, what }).or_default() |= now;
+        }
         self.want(policy, source, interval, keys);
     }
 
@@ -37,12 +44,18 @@ impl Lookups {
     /// the policy was changed, are not its own any more.
     #[must_use]
     pub fn answers(&self, policy: &PolicyKey, source: &Source, image: &Repository) -> Answers {
-        let state = self.lock();
+        let (state, now) = (self.lock(), Instant::now());
         let mut answers = Answers::default();
         let keys = state.by_policy.get(policy).into_iter().flatten().filter(|key| key.source == *source);
         for key in keys {
             let Some(entry) = state.entries.get(key) else { continue };
             let failed = entry.failing.clone();
+            if let What::Tag(tag) = &key.what
+                && key.repository == *image
+                && let Some(answer) = now_named(entry, now)
+            {
+                answers.tags_now.insert(tag.clone(), answer);
+            }
             match (&key.what, &entry.kept, failed) {
                 (What::Tag(tag), Some(Kept::Release(release)), _) if key.repository == *image => {
                     answers.tags.insert(tag.clone(), known(release.clone()));
@@ -73,6 +86,15 @@ impl Lookups {
             }
         }
         answers
+    }
+}
+
+/// What a tag names at this moment, if it was looked up a moment ago.
+fn now_named(entry: &Entry, now: Instant) -> Option<Answer<Release>> {
+    match (&entry.failing, &entry.kept) {
+        (Some(failure), _) => Some(Answer::Failed(failure.clone())),
+        (None, Some(Kept::Release(release))) if entry.is_fresh(now) => Some(known(release.clone())),
+        _ => None,
     }
 }
 

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const PULLABLE_FOR: Duration = Duration::from_mins(10);
 /// How long "is not there" is believed.
 const ABSENT_FOR: Duration = Duration::from_mins(1);
+/// How long what a tag names counts as "at this moment"; longer than a lookup may take.
+const NOW_FOR: Duration = Duration::from_mins(2);
 /// The first pause after a failure; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that a registry may ask for.
@@ -55,6 +57,8 @@ pub struct Want {
     pub asked: Instant,
     /// The policy's interval.
     pub interval: Duration,
+    /// It wants to know what it is at this moment, and to be told even if that is what it was.
+    pub now: bool,
 }
 
 /// One lookup.
@@ -70,6 +74,10 @@ pub struct Entry {
     pub due: Option<Instant>,
     /// Under way.
     pub running: bool,
+    /// When the last lookup began.
+    pub began: Option<Instant>,
+    /// When the last lookup began that was answered.
+    pub heard: Option<Instant>,
     /// Who wants to know.
     pub wants: BTreeMap<PolicyKey, Want>,
 }
@@ -80,6 +88,7 @@ impl Entry {
         match result {
             Ok(found) => {
                 self.failures = 0;
+                self.heard = self.began;
                 let recovered = self.failing.take().is_some();
                 self.keep(found) || recovered
             }
@@ -94,6 +103,11 @@ impl Entry {
                 true
             }
         }
+    }
+
+    /// What it says was so a moment ago.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|at| now.duration_since(at) <= NOW_FOR)
     }
 
     fn keep(&mut self, found: Found) -> bool {
@@ -149,7 +163,7 @@ mod tests {
 
     fn entry(kept: Option<Kept>, failures: u32, asked: Instant) -> Entry {
         let policy = PolicyKey { namespace: "a".into(), name: "b".into() };
-        let want = Want { asked, interval: Duration::from_mins(5) };
+        let want = Want { asked, interval: Duration::from_mins(5), now: false };
         Entry { kept, failures, wants: BTreeMap::from([(policy, want)]), ..Entry::default() }
     }
 

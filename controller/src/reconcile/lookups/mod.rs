@@ -108,13 +108,14 @@ impl Lookups {
         Self { shared: Arc::new(Shared { parts, state: Mutex::default(), changed: Notify::new() }) }
     }
 
-    /// From now on `policy` wants to know this, through `source` alone; it is looked up at once if it is not known.
+    /// From now on `policy` wants to know this, through `source` alone; it is looked up at once if it is not known, or
+    /// if what it is at this moment is wanted (`true`) and not known.
     fn want(
         &self,
         policy: &PolicyKey,
         source: &Source,
         interval: Duration,
-        keys: impl IntoIterator<Item = Key>,
+        keys: impl IntoIterator<Item = (Key, bool)>,
     ) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -122,8 +123,8 @@ impl Lookups {
         for key in old.cloned().collect::<Vec<_>>() {
             self.drop_want(&mut state, policy, &key);
         }
-        for key in keys {
-            state.want(policy, interval, &key, now);
+        for (key, at_this_moment) in keys {
+            state.want(policy, Want { asked: now, interval, now: at_this_moment }, &key);
         }
         for key in state.excess(policy) {
             self.drop_want(&mut state, policy, &key);
@@ -168,15 +169,18 @@ impl Lookups {
 }
 
 impl State {
-    fn want(&mut self, policy: &PolicyKey, interval: Duration, key: &Key, now: Instant) {
+    fn want(&mut self, policy: &PolicyKey, want: Want, key: &Key) {
         let entry = self.entries.entry(key.clone()).or_default();
         let idle = entry.wants.is_empty();
-        entry.wants.insert(policy.clone(), Want { asked: now, interval });
+        let now = want.asked;
+        // What fails is not asked more often than its pause says.
+        let stale = want.now && entry.failures == 0 && !entry.is_fresh(now);
+        entry.wants.insert(policy.clone(), want);
         self.by_policy.entry(policy.clone()).or_default().insert(key.clone());
         // Known for ever, waiting for its time, or under way: nothing to do. Unknown, or left alone for a while: now.
         let settled =
             matches!((&key.what, &entry.kept), (What::Digest(_), Some(entry::Kept::Release(Some(_)))));
-        if idle && !entry.running && !settled {
+        if (stale || (idle && !settled)) && !entry.running {
             self.set_due(key, Some(now));
         }
     }

@@ -80,7 +80,7 @@ impl Lookups {
             },
             failing: entry.failing.clone(),
         });
-        self.want(policy, source, interval, [key]);
+        self.want(policy, source, interval, [(key, false)]);
         scan
     }
 }

@@ -142,7 +142,8 @@ impl Lookups {
         let Some(entry) = state.entries.get_mut(key) else { return Vec::new() };
         entry.running = false;
         let changed = entry.settle(result, wall);
-        let concerned = if changed { entry.wants.keys().cloned().collect() } else { Vec::new() };
+        let concerned = entry.wants.iter().filter(|(_, want)| changed || want.now);
+        let concerned = concerned.map(|(policy, _)| policy.clone()).collect();
         let pause = entry.pause(&key.what, retry_after, now);
         state.set_due(key, pause.map(|pause| now + spread(pause, key, turn)));
         concerned
@@ -168,6 +169,7 @@ impl State {
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.due = None;
                 entry.running = true;
+                entry.began = Some(now);
             }
             ready.push(key);
         }

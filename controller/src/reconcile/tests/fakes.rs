@@ -50,6 +50,8 @@ pub struct Fake {
     /// `tags <repository> as <scope>` and the like.
     pub asked: Mutex<Vec<String>>,
     pub tags: Mutex<Option<Vec<String>>>,
+    /// No reference can be looked up.
+    pub unreachable: AtomicBool,
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
     pub woken: Mutex<Vec<PolicyKey>>,
     began: Mutex<Option<Instant>>,
@@ -343,6 +345,10 @@ impl Registry for Fake {
     ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(format!("resolve {reference:?}"));
+            if self.unreachable.load(Ordering::SeqCst) {
+                let message = "it does not answer".to_owned();
+                return Err(RegistryError { reason: "Unreachable", message, retry_after: None });
+            }
             Ok(None)
         })
     }

@@ -3,7 +3,10 @@
 use super::fakes::{Fake, policy};
 use crate::reconcile::lookups::{Lookups, Rankings, Source};
 use lockkeeper_core::{decision::Question, observed::Answer};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -151,4 +154,54 @@ async fn a_listing_is_ordered_once_per_generation() {
     assert!(Arc::ptr_eq(&first, &rankings.get(&key, &policy, &listing).await.unwrap()));
     let changed = Arc::new(lockkeeper_core::policy::Policy { generation: 2, ..(*policy).clone() });
     assert!(!Arc::ptr_eq(&first, &rankings.get(&key, &changed, &listing).await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tag_names_at_this_moment_costs_one_request_and_is_told_even_if_it_is_the_same() {
+    let bench = Bench::new(&["1.0.0"]);
+    bench.scan("a", None);
+    let stored = bench.fake.policies.lock().unwrap().values().next().unwrap().clone();
+    let (source, image) = (Source::of(&stored), policy("a").image);
+    let tag: lockkeeper_core::image::Tag = "1.0.0".parse().unwrap();
+    let both = || [Question::Tag(tag.clone()), Question::TagNow(tag.clone())];
+    let ask = |questions: Vec<Question>| {
+        bench.lookups.ask(&stored.key, &source, &image, INTERVAL, questions);
+        bench.lookups.answers(&stored.key, &source, &image).tags_now.get(&tag).cloned()
+    };
+    let asked = || bench.fake.asked.lock().unwrap().iter().filter(|what| what.starts_with("resolve")).count();
+    ask(vec![Question::Tag(tag.clone())]);
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!((ask(both().into()), asked()), (None, 1), "of long ago");
+    bench.fake.woken.lock().unwrap().clear();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(asked(), 2);
+    assert_eq!(*bench.fake.woken.lock().unwrap(), [stored.key.clone()], "the same, and told");
+    for _ in 0..20 {
+        assert_eq!(ask(both().into()), Some(Answer::Absent));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(asked(), 2, "one request, however many passes ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_while_a_tag_cannot_be_looked_up_again_what_it_names_at_this_moment_is_a_failure() {
+    let bench = Bench::new(&["1.0.0"]);
+    let key = bench.fake.store("a", None);
+    let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+    let (source, image) = (Source::of(&stored), policy("a").image);
+    let tag: lockkeeper_core::image::Tag = "1.0.0".parse().unwrap();
+    let ask = || bench.lookups.ask(&key, &source, &image, INTERVAL, [Question::TagNow(tag.clone())]);
+    let answers = || bench.lookups.answers(&key, &source, &image);
+    ask();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(answers().tags_now[&tag], Answer::Absent);
+    bench.fake.unreachable.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(150)).await;
+    ask();
+    sleep(Duration::from_secs(1)).await;
+    assert!(matches!(answers().tags_now[&tag], Answer::Failed(_)), "{:?}", answers().tags_now);
+    assert_eq!(answers().tags[&tag], Answer::Absent, "what was known stays known");
+    bench.fake.unreachable.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(answers().tags_now[&tag], Answer::Absent);
 }
