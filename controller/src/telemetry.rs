@@ -306,6 +306,7 @@ pub fn kind(action: &Action) -> &'static str {
         Action::WriteQuarantine(_) => "WriteQuarantine",
         Action::WritePin { .. } => "WritePin",
         Action::DeletePin { .. } => "DeletePin",
+        Action::MarkOrphan { .. } => "MarkOrphan",
         Action::MovePod(_) => "MovePod",
         Action::PatchTemplate(_) => "PatchTemplate",
     }

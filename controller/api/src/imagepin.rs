@@ -95,7 +95,15 @@ impl ImagePin {
             manager: self.last_manager(),
             manual_until: self.manual_until().ok().flatten(),
             malformed: self.manual_until().err().map(|error| error.to_string()),
+            orphaned: self.orphaned(),
         }
+    }
+
+    /// It says that nothing stands behind it, in annotation and condition.
+    fn orphaned(&self) -> bool {
+        let conditions = self.status.iter().flat_map(|status| &status.conditions);
+        self.annotations().contains_key(names::ORPHANED)
+            && conditions.into_iter().any(|c| c.type_ == "Orphaned" && c.status == "True")
     }
 
     /// Until when a person's edit is obeyed; the error says which annotation is wrong and how to write it.

@@ -238,7 +238,8 @@ fn malformed(policy: &Policy, seen: &Observed, status: &mut Status, now: Timesta
     set(status, policy, now, "Malformed", "True", "MalformedAnnotation", &lines.join("; "));
 }
 
-fn set(
+/// Sets a condition; its transition time moves only when its status does.
+pub fn set(
     status: &mut Status,
     policy: &Policy,
     now: Timestamp,

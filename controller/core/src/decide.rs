@@ -4,6 +4,7 @@ use crate::{
     bounded, catalogue, conclude,
     decision::{Action, Decision, Event},
     facts::Facts,
+    leftovers,
     observed::Observed,
     policy::Policy,
     stage::{self, StageView, Turn},
@@ -27,6 +28,7 @@ pub fn decide(policy: &Policy, seen: &Observed, now: Timestamp) -> Decision {
     for index in 0..policy.stages.len() {
         run_stage(policy, index, seen, &facts, &mut decision, now);
     }
+    leftovers::tidy(policy, seen, &mut decision, now);
     conclude::conclude(policy, seen, &mut decision, now);
     remember(&mut decision, now);
     decision

@@ -54,6 +54,17 @@ pub enum Action {
         /// The stage.
         stage: String,
     },
+    /// Mark a pin that stays though no stage stands behind it: `Orphaned`, in an annotation and a condition.
+    MarkOrphan {
+        /// Which, by uid.
+        key: ObjectKey,
+        /// Its resourceVersion.
+        resource_version: String,
+        /// The stage that it names.
+        stage: String,
+        /// Since when.
+        since: Timestamp,
+    },
     /// Change the image of containers of a running pod.
     MovePod(PodMove),
     /// Change the images of a pod template.
@@ -66,7 +77,7 @@ impl Action {
     pub fn order(&self) -> u8 {
         match self {
             Self::WriteQuarantine(_) => 0,
-            Self::WritePin { .. } | Self::DeletePin { .. } => 1,
+            Self::WritePin { .. } | Self::DeletePin { .. } | Self::MarkOrphan { .. } => 1,
             Self::PatchTemplate(_) => 2,
             Self::MovePod(_) => 3,
         }

@@ -13,6 +13,7 @@ pub mod facts;
 pub mod gates;
 pub mod health;
 pub mod image;
+mod leftovers;
 pub mod observed;
 pub mod pin;
 pub mod policy;

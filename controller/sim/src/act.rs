@@ -38,6 +38,11 @@ pub enum Effect {
         /// Namespace.
         namespace: String,
     },
+    /// A pin was marked as one that no stage stands behind.
+    Orphaned {
+        /// Namespace.
+        namespace: String,
+    },
     /// A Quarantine was made.
     Quarantined {
         /// Index digest.
@@ -171,6 +176,12 @@ impl World {
                 self.record(Effect::Unpinned { namespace: key.namespace });
                 self.pins.len() < before
             }
+            Action::MarkOrphan { key, .. } => {
+                let Some(pin) = self.pins.iter_mut().find(|p| p.key == key) else { return false };
+                pin.orphaned = true;
+                self.record(Effect::Orphaned { namespace: key.namespace });
+                true
+            }
             Action::MovePod(change) => self.move_pod(&change),
             Action::PatchTemplate(_) => false,
         }
@@ -217,6 +228,7 @@ impl World {
             manager: Some("lockkeeper".to_owned()),
             manual_until: None,
             malformed: None,
+            orphaned: false,
         });
         self.record(Effect::Pinned { namespace, spec: Box::new(spec) });
         true

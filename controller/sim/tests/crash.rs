@@ -151,6 +151,10 @@ fn p1_killed_after_every_single_effect_the_end_is_the_same() {
 fn is_write(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::Moved { .. } | Effect::Pinned { .. } | Effect::Unpinned { .. } | Effect::Quarantined { .. }
+        Effect::Moved { .. }
+            | Effect::Pinned { .. }
+            | Effect::Unpinned { .. }
+            | Effect::Orphaned { .. }
+            | Effect::Quarantined { .. }
     )
 }

@@ -30,7 +30,7 @@ use lockkeeper_core::{
     policy::Policy,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 impl Kubernetes {
     /// Carry out one effect.
@@ -48,6 +48,9 @@ impl Kubernetes {
             }
             Action::DeletePin { key, resource_version, stage: _ } => {
                 self.delete_pin(Some(identity), fence, key, resource_version).await
+            }
+            Action::MarkOrphan { key, resource_version, stage, since } => {
+                self.mark_left_over(identity, fence, key, resource_version, stage, *since).await
             }
             Action::MovePod(mv) => self.move_pod(identity, fence, mv).await,
             Action::PatchTemplate(change) => self.patch_template(identity, fence, change).await,
@@ -112,6 +115,7 @@ impl Kubernetes {
         let verb = if replaces.is_some() { "update" } else { "create" };
         let call = Call { verb, resource: "imagepins", namespace, name, identity: Some(identity) };
         let urls = Urls::new(own::path_in(namespace, "imagepins"));
+        let mut orphaned = false;
         let request = match replaces {
             None => {
                 body(&pins::draft(namespace, name, spec.clone(), None)).and_then(|b| urls.create(&post(), b))
@@ -121,13 +125,15 @@ impl Kubernetes {
                 let old = self.shared.read().pins.get(namespace, name).cloned();
                 let old = old.filter(|old| old.seen.resource_version == version);
                 let Some(old) = old else { return Err(EffectError::Outdated(call.object())) };
+                orphaned = old.seen.orphaned;
                 body(&pins::draft(namespace, name, spec.clone(), Some(&old)))
                     .and_then(|b| urls.replace(name, &post(), b))
             }
         };
         let text = self.caller.write(fence, &call, request).await?;
         self.absorb(&Pins, &text);
-        Ok(())
+        // Its stage is back.
+        if orphaned { self.say_of_pin(fence, namespace, name, &text, &json!([])).await } else { Ok(()) }
     }
 
     /// Gone already is done.

@@ -1,4 +1,4 @@
-//! Pins whose policy is gone.
+//! Pins whose policy is gone, and the marks on those whose stage is.
 //!
 //! Guarantees: a pin is acted on only after two live reads, five minutes apart, both said that the policy it names
 //! (namespace, name and uid) does not exist; a failed read says nothing and starts the wait anew (I8). `Retain` marks
@@ -10,17 +10,18 @@ use super::{
     Kubernetes,
     effects::{body, json_patch, post},
     failure::Call,
+    pins,
     pods::test,
     watch::{
         ours::Pins,
         own::{self, PinEntry},
     },
 };
-use crate::ports::{EffectError, Fence};
+use crate::ports::{EffectError, Fence, Identity};
 use jiff::{SignedDuration, Timestamp};
 use kube::{api::GetParams, core::Request as Urls};
 use lockkeeper_api::names;
-use lockkeeper_core::pin::PinDeletion;
+use lockkeeper_core::{observed::ObjectKey, pin::PinDeletion};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -93,7 +94,7 @@ impl Kubernetes {
     fn suspects(&self) -> BTreeMap<Named, Vec<PinEntry>> {
         let world = self.shared.read();
         let mut suspects: BTreeMap<Named, Vec<PinEntry>> = BTreeMap::new();
-        for (_, _, pin) in world.pins.iter().filter(|(_, _, pin)| !pin.orphaned) {
+        for (_, _, pin) in world.pins.iter().filter(|(_, _, pin)| !pin.seen.orphaned) {
             let policy = named(pin);
             let there = world.policies.get(&policy.0, &policy.1).is_some_and(|stored| stored.uid == policy.2);
             if !there {
@@ -137,21 +138,62 @@ impl Kubernetes {
         let path = own::path_in(namespace, "imagepins");
         let since = pin.annotations.get(names::ORPHANED).cloned().unwrap_or_else(|| now.to_string());
         let text = self.caller.write(fence, &call, json_patch(&path, name, mark_patch(pin, &since))).await?;
-        let mut object: Value = serde_json::from_str(&text).unwrap_or_default();
-        object["status"] = json!({"conditions": [{
-            "type": "Orphaned",
-            "status": "True",
-            "reason": "PolicyGone",
-            "message": "its policy does not exist any more; new pods still get this digest until somebody deletes this pin",
-            "lastTransitionTime": since,
-        }]});
+        let why = orphaned_because("PolicyGone", "its policy does not exist any more", &since);
+        self.say_of_pin(fence, namespace, name, &text, &why).await
+    }
+
+    /// Marks a pin whose policy is there and has no stage for it any more: the annotation as the policy's
+    /// `ServiceAccount`, in a replace of the whole object; then the condition.
+    pub(super) async fn mark_left_over(
+        &self,
+        identity: &Identity,
+        fence: &Fence,
+        key: &ObjectKey,
+        version: &str,
+        stage: &str,
+        since: Timestamp,
+    ) -> Result<(), EffectError> {
+        let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+        let call = Call { verb: "update", resource: "imagepins", namespace, name, identity: Some(identity) };
+        let old = self.shared.read().pins.get(namespace, name).cloned();
+        let old = old.filter(|old| old.seen.resource_version == version && old.seen.key.uid == key.uid);
+        let Some(old) = old else { return Err(EffectError::Outdated(call.object())) };
+        let since = old.annotations.get(names::ORPHANED).cloned().unwrap_or_else(|| since.to_string());
+        let request = body(&pins::marked(&old, &since))
+            .and_then(|b| Urls::new(own::path_in(namespace, "imagepins")).replace(name, &post(), b));
+        let text = self.caller.write(fence, &call, request).await?;
+        let why = format!("stage {stage} of its policy does not pin here any more");
+        self.say_of_pin(fence, namespace, name, &text, &orphaned_because("StageGone", &why, &since)).await
+    }
+
+    /// Replaces the conditions of a pin that was just written as `text`.
+    pub(super) async fn say_of_pin(
+        &self,
+        fence: &Fence,
+        namespace: &str,
+        name: &str,
+        text: &str,
+        conditions: &Value,
+    ) -> Result<(), EffectError> {
+        let mut object: Value = serde_json::from_str(text).unwrap_or_default();
+        object["status"] = json!({"conditions": conditions});
         let call = Call { verb: "update", resource: "imagepins/status", namespace, name, identity: None };
-        let request =
-            body(&object).and_then(|b| Urls::new(path).replace_subresource("status", name, &post(), b));
+        let urls = Urls::new(own::path_in(namespace, "imagepins"));
+        let request = body(&object).and_then(|b| urls.replace_subresource("status", name, &post(), b));
         let text = self.caller.write(fence, &call, request).await?;
         self.absorb(&Pins, &text);
         Ok(())
     }
+}
+
+fn orphaned_because(reason: &str, why: &str, since: &str) -> Value {
+    json!([{
+        "type": "Orphaned",
+        "status": "True",
+        "reason": reason,
+        "message": format!("{why}; new pods still get this digest until somebody deletes this pin"),
+        "lastTransitionTime": since,
+    }])
 }
 
 fn mark_patch(pin: &PinEntry, since: &str) -> Value {

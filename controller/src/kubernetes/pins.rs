@@ -25,6 +25,18 @@ pub fn draft(namespace: &str, name: &str, spec: PinSpec, old: Option<&PinEntry>)
     pin
 }
 
+/// The pin as it is, marked: nothing stands behind it since `since`.
+#[must_use]
+pub fn marked(old: &PinEntry, since: &str) -> ImagePin {
+    let key = &old.seen.key;
+    let mut pin = draft(&key.namespace, &key.name, old.seen.spec.clone(), Some(old));
+    // Who wrote the spec last is still who wrote it.
+    let mut annotations = old.annotations.clone();
+    annotations.insert(names::ORPHANED.to_owned(), since.to_owned());
+    pin.metadata.annotations = Some(annotations);
+    pin
+}
+
 /// Delete this object at this version, or nothing.
 #[must_use]
 pub fn deletion(key: &ObjectKey, resource_version: &str) -> DeleteParams {

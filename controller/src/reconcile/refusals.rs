@@ -173,7 +173,9 @@ fn subject(action: &Action) -> (&'static str, &str, &str) {
     match action {
         Action::WriteQuarantine(draft) => ("Quarantine", "", &draft.name),
         Action::WritePin { namespace, name, .. } => ("ImagePin", namespace, name),
-        Action::DeletePin { key, .. } => ("ImagePin", &key.namespace, &key.name),
+        Action::DeletePin { key, .. } | Action::MarkOrphan { key, .. } => {
+            ("ImagePin", &key.namespace, &key.name)
+        }
         Action::MovePod(mv) => ("Pod", &mv.key.namespace, &mv.key.name),
         Action::PatchTemplate(patch) => ("Template", &patch.key.namespace, &patch.key.name),
     }
@@ -184,7 +186,9 @@ fn subject(action: &Action) -> (&'static str, &str, &str) {
 pub fn stage(action: &Action) -> &str {
     match action {
         Action::WriteQuarantine(draft) => &draft.stage,
-        Action::WritePin { stage, .. } | Action::DeletePin { stage, .. } => stage,
+        Action::WritePin { stage, .. }
+        | Action::DeletePin { stage, .. }
+        | Action::MarkOrphan { stage, .. } => stage,
         Action::MovePod(mv) => &mv.stage,
         Action::PatchTemplate(patch) => &patch.stage,
     }
@@ -197,7 +201,7 @@ pub fn takes_back(action: &Action) -> bool {
         Action::WriteQuarantine(_) => true,
         Action::MovePod(mv) => mv.purpose == Purpose::TakeBack,
         Action::PatchTemplate(patch) => patch.purpose == Purpose::TakeBack,
-        Action::WritePin { .. } | Action::DeletePin { .. } => false,
+        Action::WritePin { .. } | Action::DeletePin { .. } | Action::MarkOrphan { .. } => false,
     }
 }
 

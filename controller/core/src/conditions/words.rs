@@ -70,6 +70,11 @@ pub const TYPES: &[Word] = &[
         "`True`: annotations of ours that cannot be read, and so count as none; not there otherwise",
         "correct or remove them",
     ),
+    word(
+        "OrphanedPins",
+        "`True`: pins of a stage, or in a namespace, that is not in the policy any more are still there",
+        "delete them, or set `deletionPolicy: Release`",
+    ),
 ];
 
 /// Phases of policies and stages.
@@ -298,6 +303,11 @@ pub const CONDITIONS: &[Word] = &[
         "somebody changes or deletes a pin again and again; it is left alone, and new pods get what it says",
         "settle it with them; an annotation `lockkeeper.dev/manual-until` says until when a pin is theirs",
     ),
+    word(
+        "Retained",
+        "pins that no stage stands behind are kept, as `deletionPolicy: Retain` says, and give new pods what they say",
+        "delete them, or set `deletionPolicy: Release`",
+    ),
     word("NotSeen", "the admission policy has not been looked up yet", "ends by itself"),
     word(
         "MalformedAnnotation",
@@ -355,10 +365,11 @@ pub const REGISTRY: &[Word] = &[
 pub const PINS: &[Word] = &[
     word(
         "Orphaned",
-        "type: the policy of this pin is gone, and its `deletionPolicy` was `Retain`",
+        "type: the policy of this pin, or its stage there, is gone, and the `deletionPolicy` was `Retain`",
         "delete the pin when it is not wanted any more",
     ),
     word("PolicyGone", "reason: the policy does not exist any more", ""),
+    word("StageGone", "reason: the policy has no stage any more that pins there", ""),
 ];
 
 /// Values of the labels of metrics.
@@ -366,6 +377,7 @@ pub const LABELS: &[Word] = &[
     word("WriteQuarantine", "`kind`: a Quarantine is made", ""),
     word("WritePin", "`kind`: a pin is made or changed", ""),
     word("DeletePin", "`kind`: a pin is deleted", ""),
+    word("MarkOrphan", "`kind`: a pin that no stage stands behind is marked", ""),
     word("MovePod", "`kind`: containers of a running pod get another image", ""),
     word("PatchTemplate", "`kind`: a workload's template gets another image", ""),
     word("Forbidden", "`outcome`: the ServiceAccount lacks a right", "the policy's status names it"),

@@ -127,4 +127,6 @@ pub struct PinSeen {
     pub manual_until: Option<Timestamp>,
     /// What is wrong with that annotation, if it cannot be read: field, value, reason, fix.
     pub malformed: Option<String>,
+    /// It is marked as one that nothing stands behind.
+    pub orphaned: bool,
 }

@@ -5,6 +5,7 @@
 
 use crate::{
     observed::{Claim, Claimed, StageSeen},
+    pin::PinSpec,
     policy::{PodsTarget, Policy, Stage, Target},
 };
 use std::collections::BTreeMap;
@@ -71,6 +72,13 @@ fn meets(policy: &Policy, stage: &Stage, seen: &StageSeen, claim: &Claim) -> boo
         }
         _ => false,
     })
+}
+
+/// Whether a target of this policy and a pin of its own may give one container two digests.
+#[must_use]
+pub fn pin_meets(target: &PodsTarget, pin: &PinSpec) -> bool {
+    let theirs = pin.containers.iter().flatten().collect::<Vec<_>>();
+    labels_meet(&target.match_labels, &pin.match_labels) && containers_meet(target, theirs.into_iter())
 }
 
 fn labels_meet(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> bool {

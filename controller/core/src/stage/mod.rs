@@ -166,7 +166,7 @@ fn order(action: &Action) -> u8 {
         Action::WritePin { .. } => 1,
         Action::PatchTemplate(_) => 2,
         Action::MovePod(_) => 3,
-        Action::DeletePin { .. } => 4,
+        Action::DeletePin { .. } | Action::MarkOrphan { .. } => 4,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     image::{Release, Repository, Tag},
     observed::PinSeen,
     pin::{PinDeletion, PinOwner, PinSpec},
-    policy::{DeletionPolicy, PodsTarget, Target},
+    policy::{DeletionPolicy, PodsTarget, Policy, Target},
     status::{Flight, Phase, Pinned, Source, Step, Verified},
 };
 use jiff::Timestamp;
@@ -65,7 +65,6 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
     if view.seen.stale_since.is_some() {
         return;
     }
-    remove_unwanted(view, turn);
     let Some(wanted) = wanted(view, turn) else { return };
     // Adopted from explicit versions: nobody's version is changed by a pin that was not there.
     let not_yet = adopted_without_tags(turn, &wanted) && mine(view).next().is_none();
@@ -116,11 +115,11 @@ fn wrong_pins<'v>(view: &'v StageView<'_>, wanted: &Wanted) -> Vec<Wrong<'v>> {
     let mut wrong = Vec::new();
     for (index, target) in view.stage.targets.iter().enumerate() {
         let Target::Pods(target) = target else { continue };
-        let name = name(view, index);
+        let name = name(view.policy, &view.stage.name, index);
         for namespace in namespaces(view, index) {
             let spec = spec(view, target, wanted);
             let seen = view.all.pins.iter().find(|p| p.key.namespace == *namespace && p.key.name == name);
-            if seen.is_none_or(|p| p.spec != spec) {
+            if seen.is_none_or(|p| p.orphaned || p.spec != spec) {
                 wrong.push((namespace.clone(), name.clone(), spec, seen));
             }
         }
@@ -135,8 +134,8 @@ fn namespaces<'v>(view: &'v StageView<'_>, target: usize) -> impl Iterator<Item 
 
 /// `<policy namespace>.<policy>.<stage>`, and the target's index after it where a stage has several.
 #[must_use]
-pub fn name(view: &StageView<'_>, target: usize) -> String {
-    let base = format!("{}.{}.{}", view.policy.namespace, view.policy.name, view.stage.name);
+pub fn name(policy: &Policy, stage: &str, target: usize) -> String {
+    let base = format!("{}.{}.{stage}", policy.namespace, policy.name);
     if target == 0 { base } else { format!("{base}.{target}") }
 }
 
@@ -270,23 +269,4 @@ pub fn held(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> Option<Wa
     let pinned = turn.status.pinned.as_ref().filter(|p| p.digest == flight.release.digest)?;
     let edited = pinned.put_back >= CONTESTED_AFTER && !idle::resumed(view, Some(pinned.at));
     edited.then(|| held("a Resume goes on, a RollBack takes the release back"))
-}
-
-/// Pins of this stage in namespaces, or for targets, that it no longer has.
-fn remove_unwanted(view: &StageView<'_>, turn: &mut Turn) {
-    for pin in mine(view) {
-        let wanted = view.stage.targets.iter().enumerate().any(|(index, target)| {
-            matches!(target, Target::Pods(_))
-                && pin.key.name == name(view, index)
-                && namespaces(view, index).any(|n| *n == pin.key.namespace)
-        });
-        // A namespace that is terminating takes its pins along.
-        if !wanted && !view.seen.terminating.contains(&pin.key.namespace) {
-            turn.actions.push(Action::DeletePin {
-                key: pin.key.clone(),
-                resource_version: pin.resource_version.clone(),
-                stage: view.stage.name.clone(),
-            });
-        }
-    }
 }

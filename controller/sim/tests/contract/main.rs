@@ -5,6 +5,7 @@ mod common;
 
 mod adoption;
 mod gates;
+mod leftovers;
 mod lost;
 mod people;
 mod stops;

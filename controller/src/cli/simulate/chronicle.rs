@@ -250,7 +250,7 @@ impl Chronicle {
                     self.crashed(scenario, record.at, release, stage, pod);
                 }
             }
-            Effect::Status | Effect::Pinned { .. } | Effect::Unpinned { .. } => {}
+            Effect::Status | Effect::Pinned { .. } | Effect::Unpinned { .. } | Effect::Orphaned { .. } => {}
         }
     }
 

@@ -90,6 +90,11 @@ fn delete_pin() -> Action {
     Action::DeletePin { key: key("pin"), resource_version: "30".into(), stage: "prod".into() }
 }
 
+fn mark_orphan(version: &str) -> Action {
+    let since = "2026-01-01T00:00:00Z".parse().unwrap();
+    Action::MarkOrphan { key: key("pin"), resource_version: version.into(), stage: "prod".into(), since }
+}
+
 fn quarantine(contents: &[u8]) -> Action {
     Action::WriteQuarantine(QuarantineDraft {
         name: "q".into(),
@@ -154,9 +159,15 @@ async fn k11_a_pod_that_is_gone_or_made_again_is_not_even_asked_for() {
 #[tokio::test]
 async fn i9_without_the_fence_nothing_is_written() {
     let scene = scene(Server::new(|asked| panic!("nothing should be asked: {asked:?}")));
-    for action in
-        [a_move(), a_template(), write_pin(None), write_pin(Some("30")), delete_pin(), quarantine(b"q")]
-    {
+    for action in [
+        a_move(),
+        a_template(),
+        write_pin(None),
+        write_pin(Some("30")),
+        delete_pin(),
+        mark_orphan("30"),
+        quarantine(b"q"),
+    ] {
         let outcome =
             scene.kubernetes.apply(&identity(), &lost_fence(), &scene.policy("otel"), &action).await;
         assert!(matches!(outcome, Err(EffectError::Fenced)), "{action:?}: {outcome:?}");
@@ -180,7 +191,9 @@ async fn k7_k11_k12_k21_answers_mean_the_same_for_every_effect() {
         (429, "slow down", "Unavailable"),
         (500, "broken", "Unavailable"),
     ] {
-        for action in [a_move(), a_template(), write_pin(None), write_pin(Some("30")), delete_pin()] {
+        for action in
+            [a_move(), a_template(), write_pin(None), write_pin(Some("30")), delete_pin(), mark_orphan("30")]
+        {
             let scene = scene(Server::always(code, status(code, "", message)));
             let error = apply(&scene, &action).await.unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{code} {message}: {error:?}");
@@ -374,4 +387,35 @@ async fn orphaned_pins_that_were_told_to_go_are_deleted_and_a_failed_read_delete
     *fails.lock().unwrap() = false;
     assert_eq!((sweep(660).await, sweep(900).await), (0, 0));
     assert_eq!(sweep(960).await, 1);
+}
+
+#[tokio::test]
+async fn a_pin_without_a_stage_is_marked_as_the_policys_account_and_the_mark_goes_when_its_stage_is_back() {
+    let version = Arc::new(Mutex::new(30));
+    let server = Server::new(move |asked| {
+        let mut written = asked.body.clone();
+        let mut version = version.lock().unwrap();
+        *version += 1;
+        written["metadata"]["resourceVersion"] = json!(version.to_string());
+        if !asked.path.ends_with("/status") {
+            written["status"] = json!({"conditions": []});
+        }
+        Answer::Json(200, written)
+    });
+    let scene = scene(server);
+    assert!(matches!(apply(&scene, &mark_orphan("29")).await, Err(EffectError::Outdated(_))));
+    apply(&scene, &mark_orphan("30")).await.unwrap();
+    let asked = scene.server.asked();
+    assert_eq!(asked.len(), 2, "the whole pin, then its condition");
+    assert_eq!(asked[0].user.as_deref(), Some("system:serviceaccount:platform:promoter"));
+    assert_eq!(asked[0].body["spec"], serde_json::to_value(spec(b"old")).unwrap());
+    assert_eq!(asked[1].user, None);
+    assert!(asked[1].path.ends_with("/pin/status"), "{}", asked[1].path);
+    assert_eq!(asked[1].body["status"]["conditions"][0]["reason"], "StageGone");
+    // Written again for a stage that is back.
+    apply(&scene, &write_pin(Some("32"))).await.unwrap();
+    let asked = scene.server.asked();
+    let annotations = asked[2].body["metadata"]["annotations"].as_object().unwrap();
+    assert!(!annotations.contains_key(lockkeeper_api::names::ORPHANED), "{annotations:?}");
+    assert_eq!((asked.len(), &asked[3].body["status"]["conditions"]), (4, &json!([])));
 }

@@ -30,8 +30,6 @@ pub struct PinEntry {
     pub labels: BTreeMap<String, String>,
     /// Its annotations, to be kept when it is replaced.
     pub annotations: BTreeMap<String, String>,
-    /// It says that it is orphaned, in annotation and condition.
-    pub orphaned: bool,
 }
 
 impl PinEntry {
@@ -173,18 +171,10 @@ fn unreadable(object: &Value, meta: &Meta, error: &str) {
 #[must_use]
 pub fn pin(object: &Value) -> Option<(Meta, PinEntry)> {
     let (meta, pin): (Meta, ImagePin) = readable(object)?;
-    let orphaned = meta.annotation(names::ORPHANED).is_some()
-        && pin.status.as_ref().is_some_and(|status| {
-            status
-                .conditions
-                .iter()
-                .any(|condition| condition.type_ == "Orphaned" && condition.status == "True")
-        });
     let entry = PinEntry {
         seen: pin.seen(),
         labels: meta.labels.clone(),
         annotations: meta.annotations.clone().unwrap_or_default(),
-        orphaned,
     };
     Some((meta, entry))
 }

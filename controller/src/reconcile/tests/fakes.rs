@@ -214,7 +214,7 @@ fn name(action: &Action) -> String {
         Action::MovePod(mv) => mv.key.name.clone(),
         Action::WriteQuarantine(draft) => draft.name.clone(),
         Action::WritePin { name, .. } => name.clone(),
-        Action::DeletePin { key, .. } => key.name.clone(),
+        Action::DeletePin { key, .. } | Action::MarkOrphan { key, .. } => key.name.clone(),
         Action::PatchTemplate(patch) => patch.key.name.clone(),
     }
 }

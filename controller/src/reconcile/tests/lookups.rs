@@ -175,7 +175,7 @@ async fn what_a_tag_names_at_this_moment_costs_one_request_and_is_told_even_if_i
     bench.fake.woken.lock().unwrap().clear();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(asked(), 2);
-    assert_eq!(*bench.fake.woken.lock().unwrap(), [stored.key.clone()], "the same, and told");
+    assert_eq!(*bench.fake.woken.lock().unwrap(), std::slice::from_ref(&stored.key), "the same, and told");
     for _ in 0..20 {
         assert_eq!(ask(both().into()), Some(Answer::Absent));
         sleep(Duration::from_secs(1)).await;
