@@ -7,6 +7,7 @@ all: test
 # Everything, the tests against the real control plane included. The programs of the bed are built once, into ~/.cache.
 test:
 	tests/bed/build
+	tests/bed/build helm
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 
@@ -33,7 +34,8 @@ fmt:
 lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Writes the generated files anew: crds, chart copies, docs/reference, the pictures.
+# Writes the generated files anew: crds, chart copies, docs/reference, what the chart says and makes, the pictures.
 docs:
 	UPDATE=1 cargo test --locked --workspace --test rules --test generated --test reference
+	UPDATE=1 cargo test --locked -p e2e --test chart generated
 	UPDATE=1 cargo test --locked -p lockkeeper --lib pictures

@@ -37,19 +37,25 @@ pub async fn install(bed: &Bed) -> Result<()> {
     ensure!(output.status.success(), "`lockkeeper crd` failed: {}", String::from_utf8_lossy(&output.stderr));
     apply(&admin, &String::from_utf8(output.stdout)?).await.context("what `lockkeeper crd` printed")?;
     established(&admin).await?;
-    for file in FILES {
-        apply_file(&admin, file, &[]).await?;
-    }
+    apply_but(&admin, INSTALLATION, &NOT_HERE).await?;
     trusted(&admin).await
 }
 
-/// What an installation brings besides the definitions and the controller itself.
-const FILES: [&str; 4] = [
-    "deploy/controller-rbac.yaml",
-    "charts/lockkeeper/templates/roles.yaml",
-    "charts/lockkeeper/templates/pin-at-birth.yaml",
-    "charts/lockkeeper/templates/interventions.yaml",
-];
+/// What the chart makes of no values, beside the definitions.
+pub const INSTALLATION: &str = "deploy/lockkeeper.yaml";
+/// What is left out: here the controller is a process of the test, with the account and the rights of the chart.
+const NOT_HERE: [&str; 4] = ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"];
+
+/// Applies a file of the checkout without objects of these kinds.
+async fn apply_but(client: &Client, path: &str, kinds: &[&str]) -> Result<()> {
+    let text = std::fs::read_to_string(checkout(path)).with_context(|| format!("cannot read {path}"))?;
+    for document in serde_saphyr::from_multiple::<Value>(&text).with_context(|| path.to_owned())? {
+        if !kinds.iter().any(|kind| document["kind"] == *kind) {
+            apply_object(client, document).await.with_context(|| format!("applying {path}"))?;
+        }
+    }
+    Ok(())
+}
 
 /// Waits until the API server looks who asks: it follows its policies with a delay.
 async fn trusted(admin: &Client) -> Result<()> {

@@ -12,14 +12,22 @@ pub enum Target {
     ControlPlane,
     /// These, and what a real node needs.
     Node,
+    /// helm alone.
+    Helm,
 }
 
 /// The folder that holds the programs, built now where they are missing. Progress goes to this process's stderr.
 pub async fn folder(target: Target) -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bed/build");
     let mut command = tokio::process::Command::new(&script);
-    if target == Target::Node {
-        command.arg("node");
+    match target {
+        Target::ControlPlane => {}
+        Target::Node => {
+            command.arg("node");
+        }
+        Target::Helm => {
+            command.arg("helm");
+        }
     }
     let output = command
         .stdin(Stdio::null())

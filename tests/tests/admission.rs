@@ -8,12 +8,11 @@ mod rules;
 #[path = "admission/status.rs"]
 mod status;
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail, ensure};
+use e2e::install::{INSTALLATION, apply_object, checkout};
 use e2e::{Bed, PATIENCE, Test, eventually};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -43,19 +42,11 @@ async fn install(bed: &Bed) -> Result<()> {
         })
         .await?;
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/lockkeeper/templates/pin-at-birth.yaml");
-    for object in serde_saphyr::from_multiple::<Value>(&std::fs::read_to_string(file)?)? {
-        let kind = object["kind"].as_str().context("a kind")?;
-        let name = object["metadata"]["name"].as_str().context("a name")?;
-        let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-        let plural = match kind {
-            "MutatingAdmissionPolicy" => "mutatingadmissionpolicies",
-            "MutatingAdmissionPolicyBinding" => "mutatingadmissionpolicybindings",
-            other => bail!("{other} in pin-at-birth.yaml"),
-        };
-        let api: Api<DynamicObject> =
-            Api::all_with(admin.clone(), &ApiResource::from_gvk_with_plural(&gvk, plural));
-        api.patch(name, &PatchParams::apply("e2e"), &Patch::Apply(&object)).await?;
+    let text = std::fs::read_to_string(checkout(INSTALLATION))?;
+    for object in serde_saphyr::from_multiple::<Value>(&text)? {
+        if object["metadata"]["name"] == lockkeeper_api::names::PIN_AT_BIRTH {
+            apply_object(&admin, object).await?;
+        }
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ fn nothing_else(folder: &str, names: &[String]) {
 fn the_crds_and_their_copies_are_up_to_date() {
     let crds = lockkeeper_api::crds();
     assert_eq!(crds.len(), 4);
-    for folder in ["crds", "charts/lockkeeper/crds"] {
+    for folder in ["crds", "charts/lockkeeper/files/crds"] {
         for (name, yaml) in &crds {
             check(&format!("{folder}/{name}"), yaml);
         }
@@ -126,15 +126,18 @@ fn keys_of(value: &Value, schema: &Value, path: &str, found: &mut BTreeSet<Strin
 }
 
 #[test]
-fn the_admission_policy_uses_the_names_of_the_code() {
-    let text = fs::read_to_string(root().join("charts/lockkeeper/templates/pin-at-birth.yaml")).unwrap();
-    assert!(!text.contains("{{"), "it is applied as it is: no template actions");
+fn the_admission_policies_use_the_names_of_the_code() {
+    let text = fs::read_to_string(root().join("deploy/lockkeeper.yaml")).unwrap();
     let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    assert_eq!(objects.len(), 2);
-    assert!(objects.iter().all(|object| object["metadata"]["name"] == names::PIN_AT_BIRTH));
-    assert_eq!(objects[1]["spec"]["policyName"], names::PIN_AT_BIRTH);
-    assert_eq!(objects[0]["spec"]["paramKind"]["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION));
-    let (policy, binding) = (objects[0].to_string(), objects[1].to_string());
+    let found = |kind: &str, name: &str| {
+        let mut objects = objects.iter().filter(|o| o["kind"] == kind && o["metadata"]["name"] == name);
+        objects.next().unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+    };
+    let policy = found("MutatingAdmissionPolicy", names::PIN_AT_BIRTH);
+    let binding = found("MutatingAdmissionPolicyBinding", names::PIN_AT_BIRTH);
+    assert_eq!(binding["spec"]["policyName"], names::PIN_AT_BIRTH);
+    assert_eq!(policy["spec"]["paramKind"]["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION));
+    let (policy, binding) = (policy.to_string(), binding.to_string());
     assert!(policy.contains(&format!("'{}' in object.metadata.labels", names::IGNORE)));
     assert!(policy.contains(&format!("jsonpatch.escapeKey('{}')", names::PINNED_BY)));
     assert!(
@@ -142,4 +145,7 @@ fn the_admission_policy_uses_the_names_of_the_code() {
             && binding.contains("kube-system")
             && binding.contains(names::IGNORE)
     );
+    let asked = found("ValidatingAdmissionPolicy", "lockkeeper-interventions").to_string();
+    assert!(asked.contains(&format!("request.namespace == '{}'", names::NAMESPACE)));
+    assert!(asked.contains(&format!("authorizer.group('{}')", names::GROUP)));
 }

@@ -1,0 +1,224 @@
+//! What the chart becomes, without a cluster.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::helm::{Helm, chart};
+use serde_json::{Value, json};
+
+use crate::{alone, find, objects};
+
+async fn render(values: &[&str]) -> Result<Vec<Value>> {
+    let mut args = Vec::new();
+    for value in values {
+        args.extend(["--set", value]);
+    }
+    objects(&Helm::alone().await?.template(&chart(), &args).await?)
+}
+
+fn kinds(objects: &[Value]) -> Vec<&str> {
+    objects.iter().filter_map(|object| object["kind"].as_str()).collect()
+}
+
+#[test]
+fn lint_has_nothing_to_say() {
+    alone(async {
+        let said = Helm::alone().await?.run(&["lint", "--strict", &chart().display().to_string()]).await?;
+        ensure!(!said.contains("[WARNING]") && !said.contains("[ERROR]"), "{said}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_controller_is_asked_to_run_as_nobody_in_particular() {
+    alone(async {
+        let all = render(&[]).await?;
+        let deployment = find(&all, "Deployment", "lockkeeper")?;
+        let pod = &deployment["spec"]["template"]["spec"];
+        ensure!(deployment["spec"]["replicas"] == 2);
+        ensure!(
+            pod["securityContext"]
+                == json!({"runAsNonRoot": true, "runAsUser": 65534, "runAsGroup": 65534, "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+        let container = &pod["containers"][0];
+        ensure!(
+            container["securityContext"]
+                == json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+        );
+        ensure!(container["livenessProbe"].is_object() && container["readinessProbe"].is_object());
+        ensure!(container["resources"]["limits"]["memory"].is_string());
+        let spread = pod["topologySpreadConstraints"].as_array().context("no spread")?;
+        let selector = &deployment["spec"]["selector"];
+        ensure!(
+            spread.len() == 2 && spread.iter().all(|one| one["labelSelector"] == *selector),
+            "{spread:?}"
+        );
+        for (kind, pointer) in
+            [("PodDisruptionBudget", "/spec/selector"), ("NetworkPolicy", "/spec/podSelector")]
+        {
+            let found = find(&all, kind, "lockkeeper")?.pointer(pointer);
+            ensure!(found == Some(selector), "{kind} is about other pods: {found:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn nothing_comes_in_but_for_metrics_and_nothing_goes_out_but_to_known_ports() {
+    alone(async {
+        let all = render(&["networkPolicy.egressPorts={443,5000}"]).await?;
+        let spec = &find(&all, "NetworkPolicy", "lockkeeper")?["spec"];
+        ensure!(spec["policyTypes"] == json!(["Ingress", "Egress"]));
+        ensure!(
+            spec["ingress"]
+                == json!([{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"namespaceSelector": {}}]}])
+        );
+        let ports: Vec<i64> = spec["egress"][0]["ports"]
+            .as_array()
+            .context("no ports")?
+            .iter()
+            .filter_map(|port| port["port"].as_i64())
+            .collect();
+        ensure!(ports == [53, 53, 443, 5000], "{ports:?}");
+        let closed = render(&["networkPolicy.metricsFrom=null"]).await?;
+        ensure!(find(&closed, "NetworkPolicy", "lockkeeper")?["spec"]["ingress"] == json!([]));
+        Ok(())
+    });
+}
+
+#[test]
+fn rights_have_no_wildcard_and_no_secret() {
+    alone(async {
+        let all = render(&["serviceMonitor.enabled=true"]).await?;
+        for role in
+            all.iter().filter(|object| ["Role", "ClusterRole"].map(Value::from).contains(&object["kind"]))
+        {
+            let text = role["rules"].to_string();
+            for word in ["*", "secrets", "escalate", "bind", "nonResourceURLs"] {
+                ensure!(!text.contains(&format!("\"{word}\"")), "{}: {word}", role["metadata"]["name"]);
+            }
+            if role["metadata"]["name"] != "lockkeeper-impersonate" {
+                ensure!(!text.contains("impersonate"), "{role}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn impersonation_is_narrowed_to_namespaces() {
+    alone(async {
+        let all = render(&["rbac.impersonateIn={platform,shop}"]).await?;
+        let bindings: Vec<(&Value, &Value)> = all
+            .iter()
+            .filter(|object| object["roleRef"]["name"] == "lockkeeper-impersonate")
+            .map(|object| (&object["kind"], &object["metadata"]["namespace"]))
+            .collect();
+        let wanted = [(json!("RoleBinding"), json!("platform")), (json!("RoleBinding"), json!("shop"))];
+        ensure!(bindings == wanted.each_ref().map(|(kind, namespace)| (kind, namespace)), "{bindings:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn without_a_controller_kinds_policies_and_roles_are_left() {
+    alone(async {
+        let all = render(&["controller.enabled=false"]).await?;
+        let mut found: Vec<&str> = kinds(&all);
+        found.sort_unstable();
+        found.dedup();
+        let wanted = [
+            "ClusterRole",
+            "CustomResourceDefinition",
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionPolicyBinding",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
+        ensure!(found == wanted, "{found:?}");
+        for role in all.iter().filter(|object| object["kind"] == "ClusterRole") {
+            ensure!(
+                role["metadata"]["labels"].to_string().contains("aggregate-to-"),
+                "a right for nobody: {role}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_an_older_api_server_does_not_serve_is_not_sent_to_it() {
+    alone(async {
+        let helm = Helm::alone().await?;
+        let group = "admissionregistration.k8s.io";
+        let beta = format!("{group}/v1beta1/MutatingAdmissionPolicy");
+        let stable = format!("{group}/v1/MutatingAdmissionPolicy");
+        // A live API server tells helm all its kinds; then the version of Kubernetes is not asked.
+        let live = ["--api-versions", "apps/v1/Deployment"];
+        for (args, wanted) in [
+            (vec!["--kube-version", "1.36.3"], Some("v1")),
+            (vec!["--kube-version", "1.35.0"], None),
+            ([&live[..], &["--kube-version", "1.36.3"]].concat(), None),
+            ([&live[..], &["--api-versions", &beta]].concat(), Some("v1beta1")),
+            ([&live[..], &["--api-versions", &beta, "--api-versions", &stable]].concat(), Some("v1")),
+            (vec!["--kube-version", "1.35.0", "--set", "pinAtBirth.apiVersion=v1beta1"], Some("v1beta1")),
+        ] {
+            let all = objects(&helm.template(&chart(), &args).await?)?;
+            let found: Vec<&str> = all
+                .iter()
+                .filter(|object| {
+                    object["kind"].as_str().is_some_and(|kind| kind.starts_with("MutatingAdmission"))
+                })
+                .filter_map(|object| object["apiVersion"].as_str())
+                .collect();
+            let wanted = wanted.map_or_else(Vec::new, |version| vec![format!("{group}/{version}"); 4]);
+            ensure!(found == wanted, "{args:?}: {found:?}");
+            // Who asks is looked at everywhere.
+            find(&all, "ValidatingAdmissionPolicy", "lockkeeper-interventions")?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn values_reach_what_they_are_about() {
+    alone(async {
+        let all = render(&[
+            "controller.workloadKinds={argoproj.io/v1alpha1/Rollout/rollouts:/spec/template/spec}",
+            "controller.allowHosts={registry:5000}",
+            "controller.denyPrivateHosts=true",
+            "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "hostNetwork=true",
+            "pinAtBirth.failurePolicy=Fail",
+            "pinAtBirth.namespaceSelector.matchLabels.env=prod",
+            "pinAtBirth.excludeNamespaces={kube-system,mine}",
+        ])
+        .await?;
+        let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        let args = pod["containers"][0]["args"].to_string();
+        for arg in [
+            "--workload-kinds=argoproj.io/v1alpha1/Rollout/rollouts:/spec/template/spec",
+            "--allow-host=registry:5000",
+            "--deny-private-hosts",
+        ] {
+            ensure!(args.contains(arg), "{args}");
+        }
+        let image = pod["containers"][0]["image"].as_str().unwrap_or_default();
+        ensure!(image.contains(":0.1.0@sha256:aaaa"), "{image}");
+        ensure!(pod["hostNetwork"] == true && pod["dnsPolicy"] == "ClusterFirstWithHostNet");
+        let rules = find(&all, "ClusterRole", "lockkeeper-controller")?["rules"].to_string();
+        ensure!(
+            rules.contains(
+                r#"{"apiGroups":["argoproj.io"],"resources":["rollouts"],"verbs":["list","watch"]}"#
+            ),
+            "{rules}"
+        );
+        let policy = find(&all, "MutatingAdmissionPolicy", "lockkeeper-pin-at-birth")?;
+        ensure!(policy["spec"]["failurePolicy"] == "Fail");
+        let binding = find(&all, "MutatingAdmissionPolicyBinding", "lockkeeper-pin-at-birth")?;
+        let selector = &binding["spec"]["matchResources"]["namespaceSelector"];
+        ensure!(selector["matchLabels"] == json!({"env": "prod"}));
+        ensure!(
+            selector["matchExpressions"][0]["values"] == json!(["kube-system", "mine", "lockkeeper-system"])
+        );
+        Ok(())
+    });
+}
