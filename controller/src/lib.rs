@@ -3,6 +3,7 @@
 //! The composition root (`cli::wire`) is the only place that names concrete adapters; all others know `ports`.
 
 pub mod cli;
+pub mod election;
 pub mod hosts;
 pub mod http;
 pub mod kubernetes;

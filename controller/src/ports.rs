@@ -11,7 +11,9 @@ use lockkeeper_core::{
     policy::Policy,
     status::Status,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+pub mod lease;
 
 /// Proof of being the one process that may write. Only the composition root makes one.
 #[derive(Clone, Debug)]
@@ -21,6 +23,11 @@ pub struct Fence(Arc<dyn FenceCheck>);
 pub trait FenceCheck: Send + Sync + std::fmt::Debug {
     /// Asked before every effect.
     fn holds(&self) -> bool;
+
+    /// For how long it holds, if it does: a write that is not answered by then is given up.
+    fn left(&self) -> Option<Duration> {
+        self.holds().then_some(Duration::MAX)
+    }
 }
 
 impl Fence {
@@ -33,6 +40,12 @@ impl Fence {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.0.holds()
+    }
+
+    /// For how long this process may still write; none: it may not.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.0.left()
     }
 }
 
@@ -165,6 +178,7 @@ pub trait Policies: Send + Sync + 'static {
     /// Tell people (a Kubernetes Event).
     fn publish<'a>(
         &'a self,
+        fence: &'a Fence,
         stored: &'a StoredPolicy,
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>>;

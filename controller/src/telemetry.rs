@@ -17,6 +17,7 @@ use prometheus_client::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::{Duration, Instant},
 };
 
 /// What `/metrics` answers with.
@@ -107,6 +108,11 @@ pub struct Metrics {
     policies: Gauge,
     watch_synced: Family<OfWatch, Gauge>,
     watch_stale: Family<OfWatch, Seconds>,
+    leader: Gauge,
+    lease_transitions: Gauge,
+    lease_renew_age: Seconds,
+    /// When somebody renewed the Lease, as far as this process has seen.
+    lease_renewed: Mutex<Option<Instant>>,
     /// The stages that have series, so that they go with their policy.
     stages: Mutex<BTreeMap<PolicyKey, BTreeSet<OfStage>>>,
 }
@@ -138,6 +144,10 @@ impl Metrics {
             policies: Gauge::default(),
             watch_synced: Family::default(),
             watch_stale: Family::default(),
+            leader: Gauge::default(),
+            lease_transitions: Gauge::default(),
+            lease_renew_age: Seconds::default(),
+            lease_renewed: Mutex::default(),
             stages: Mutex::default(),
         };
         metrics.register();
@@ -178,6 +188,11 @@ impl Metrics {
         r.register("policies", "Policies that are known", self.policies.clone());
         r.register("watch_synced", "1 once a watch's first list is complete", self.watch_synced.clone());
         r.register("watch_stale_seconds", "How long a watch has not been fresh", self.watch_stale.clone());
+        r.register("leader", "1 while this replica is the one that writes", self.leader.clone());
+        let transitions = self.lease_transitions.clone();
+        r.register("lease_transitions", "How often the Lease went to another replica", transitions);
+        let age = self.lease_renew_age.clone();
+        r.register("lease_renew_age_seconds", "How long ago some replica was seen to renew the Lease", age);
     }
 
     /// A pass ended.
@@ -248,6 +263,17 @@ impl Metrics {
         self.policies.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
     }
 
+    /// Whether this replica is the one that writes.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// The Lease as it was seen, renewed so long ago.
+    pub fn lease(&self, transitions: u32, age: Duration) {
+        self.lease_transitions.set(i64::from(transitions));
+        *self.lease_renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_sub(age);
+    }
+
     /// A policy is gone.
     pub fn forget(&self, key: &PolicyKey) {
         let mut known = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,6 +300,8 @@ impl Metrics {
             let stale = watch.stale_since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
             self.watch_stale.get_or_create(&of).set(stale);
         }
+        let renewed = *self.lease_renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lease_renew_age.set(renewed.map_or(0.0, |at| at.elapsed().as_secs_f64()));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -11,7 +11,7 @@ use lockkeeper_core::{
     observed::{ClusterId, ObjectKey},
     status::{StageStatus, Status},
 };
-use std::{fmt::Write as _, fs, path::Path, process::Command};
+use std::{fmt::Write as _, fs, path::Path, process::Command, time::Duration};
 
 #[test]
 fn the_page_of_metrics_is_up_to_date() {
@@ -67,6 +67,8 @@ fn driven() -> String {
     metrics.effect(&action, Ok(()));
     metrics.status_write(Err(&EffectError::Fenced));
     metrics.registry_request("tags", None);
+    metrics.leads(true);
+    metrics.lease(1, Duration::from_secs(2));
     metrics.scanned("ghcr.io/a/b", Timestamp::UNIX_EPOCH);
     let watch = WatchState { kind: "Pod".into(), synced: true, stale_since: None };
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);

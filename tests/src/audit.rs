@@ -3,6 +3,8 @@
 //! Reads are not in it, nor are the heartbeats of the simulated nodes. What the simulated kubelet, the scheduler and
 //! kube-controller-manager's controllers do is in it without the request's body.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
@@ -36,6 +38,17 @@ pub struct AuditUser {
     /// The whole name: `system:serviceaccount:<namespace>:<name>` for a ServiceAccount.
     #[serde(default)]
     pub username: String,
+    /// What else the authenticator said.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl AuditUser {
+    /// Which token of a ServiceAccount was shown: two processes of one account have two.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        Some(self.extra.get("authentication.kubernetes.io/credential-id")?.first()?.as_str())
+    }
 }
 
 /// What a request was about.

@@ -26,15 +26,41 @@ impl Controller {
         args: &[&str],
         env: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_at(bed, bed.server(), name, account, args, env).await
+    }
+
+    /// The same, but it finds the API server at `server`, which may be a [`Proxy`](crate::proxy::Proxy).
+    pub async fn start_at(
+        bed: &Bed,
+        server: &str,
+        name: &str,
+        account: (&str, &str),
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let kubeconfig = bed.folder().join(format!("{name}.kubeconfig"));
         let token = bed.service_account_token(account.0, account.1).await?;
-        bed.write_kubeconfig(&kubeconfig, &token)?;
+        bed.write_kubeconfig_at(&kubeconfig, &token, server)?;
         let mut whole = vec![("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
         whole.extend(env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let part = Part::new(name, program()?, args, whole, bed.logs().join(format!("{name}.log")));
         part.start().await?;
         Ok(Self { part, ended: AtomicBool::new(false) })
+    }
+
+    /// Where it serves HTTP, if it was told so.
+    pub fn address(&self) -> Result<&str> {
+        let args = &self.part.args;
+        let flag = args.iter().position(|arg| arg == "--http-addr").context("no --http-addr")?;
+        Ok(args.get(flag + 1).context("--http-addr without an address")?)
+    }
+
+    /// What it answers to a GET: the HTTP status and the body.
+    pub async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let answer = http.get(format!("http://{}{path}", self.address()?)).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
     }
 
     /// The process behind it: to stop, kill, freeze and start again.

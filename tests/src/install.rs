@@ -112,12 +112,23 @@ pub async fn start_controller(bed: &Bed, name: &str) -> Result<Controller> {
 
 /// The same with further arguments.
 pub async fn start_controller_with(bed: &Bed, name: &str, more: &[&str]) -> Result<Controller> {
+    start_controller_at(bed, bed.server(), name, more, &[]).await
+}
+
+/// The same with another address of the API server, and an environment.
+pub async fn start_controller_at(
+    bed: &Bed,
+    server: &str,
+    name: &str,
+    more: &[&str],
+    env: &[(&str, &str)],
+) -> Result<Controller> {
     let registry = bed.registry();
     let http = format!("127.0.0.1:{}", ports::free()?);
     let mut args =
         vec!["run", "--allow-host", registry.host(), "--http-addr", &http, "--log-format", "human"];
     args.extend(more);
-    Controller::start(bed, name, CONTROLLER, &args, &[]).await
+    Controller::start_at(bed, server, name, CONTROLLER, &args, env).await
 }
 
 async fn established(admin: &Client) -> Result<()> {

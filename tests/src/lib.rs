@@ -20,6 +20,7 @@ mod part;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod recorder;
 pub mod scene;
 pub mod testing;

@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["ports", "lockkeeper_core"]),
     ("reconcile", &["ports", "telemetry", "lockkeeper_core", "lockkeeper_api"]),
     ("hosts", &["lockkeeper_core"]),
+    ("election", &["ports", "telemetry"]),
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
     ("http", &["ports", "telemetry", "lockkeeper_core", "lockkeeper_api"]),

@@ -7,7 +7,7 @@ mod act;
 mod kubelet;
 mod observe;
 mod people;
-mod random;
+pub mod random;
 pub mod watchman;
 mod world;
 

@@ -7,6 +7,7 @@
 mod cluster;
 mod complete;
 mod crd;
+mod elect;
 mod examples;
 pub mod exit;
 mod get;

@@ -2,13 +2,17 @@
 //!
 //! Guarantees: every task that must run for ever is watched; if one ends, the process ends with it (P4). On SIGTERM or
 //! SIGINT no new pass and no new effect begins, effects under way end, counters are stored, and the process ends with
-//! status 0 within a few seconds.
+//! status 0 within a few seconds; the Lease is given back after the last effect has ended, or else left to run out. A
+//! process that led and does not any more ends at once with status 1. A standby follows everything and writes nothing;
+//! one that begins to lead lists everything anew before its first pass.
 
 use super::{
     ClusterArgs, Failure,
-    wire::{Connection, Installation, Sole, SystemClock},
+    elect::ElectionArgs,
+    wire::{Connection, Installation, SystemClock},
 };
 use crate::{
+    election::{Election, End, Office},
     http::{self, Served},
     kubernetes::Kubernetes,
     ports::{Clock, Fence, Watches},
@@ -36,6 +40,8 @@ const FIRST_LISTS: Duration = Duration::from_secs(30);
 const FINISH: Duration = Duration::from_secs(3);
 /// How long counters may take to be stored after that.
 const FLUSH: Duration = Duration::from_secs(1);
+/// How long giving the Lease back may take after that.
+const GIVE_BACK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,6 +49,8 @@ pub struct Args {
     cluster: ClusterArgs,
     #[command(flatten)]
     installation: Installation,
+    #[command(flatten)]
+    election: ElectionArgs,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_addr: SocketAddr,
@@ -62,7 +70,9 @@ struct Controller {
     queue: Queue,
     signs: Arc<Signs>,
     metrics: Arc<Metrics>,
-    sole: Arc<Sole>,
+    office: Arc<Office>,
+    /// Until it is started.
+    election: Option<Election>,
     fence: Fence,
     /// No pass and no effect begins after this.
     stop: CancellationToken,
@@ -81,8 +91,9 @@ impl Controller {
     fn build(args: &Args, connection: &Connection) -> Result<Self, Failure> {
         let (queue, metrics, clock) =
             (Queue::new(Pace::default()), Arc::new(Metrics::new()), Arc::new(SystemClock));
-        let (sole, stop) = (Arc::new(Sole::new()), CancellationToken::new());
-        let fence = Fence::new(Arc::clone(&sole) as _);
+        let stop = CancellationToken::new();
+        let (office, election) = args.election.build(connection, args.installation.namespace(), &metrics)?;
+        let fence = Fence::new(Arc::clone(&office) as _);
         let kubernetes = Arc::new(connection.kubernetes(&args.installation, Arc::new(queue.clone())));
         let lookups = Lookups::new(Parts {
             registry: Arc::new(connection.registry(&args.installation)?),
@@ -106,44 +117,62 @@ impl Controller {
             Arc::clone(&metrics),
             stop.clone(),
         );
-        let signs = Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _);
+        let signs =
+            Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _, Arc::clone(&office) as _);
         let (reconciler, signs) = (Arc::new(reconciler), Arc::new(signs));
-        Ok(Self { kubernetes, lookups, reconciler, queue, signs, metrics, sole, fence, stop })
+        Ok(Self { kubernetes, lookups, reconciler, queue, signs, metrics, office, election, fence, stop })
     }
 
     /// Runs until a signal, or until a task ends that must not.
-    async fn supervise(self, listener: TcpListener) -> Result<(), Failure> {
+    async fn supervise(mut self, listener: TcpListener) -> Result<(), Failure> {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         // Readers of memory, and the server, go on until the end; they change nothing.
-        let end = CancellationToken::new();
+        let (end, leave) = (CancellationToken::new(), CancellationToken::new());
         let mut background = self.background(listener, &end);
-        let mut passes = self.passes();
-        let fault = tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
-            ended = background.join_next() => Some(describe(ended)),
-            ended = passes.join_next() => Some(describe(ended)),
-        };
-        if let Some(task) = &fault {
-            self.signs.ended(task);
-            tracing::error!(task, "a task that must run for ever has ended; so does the controller");
-        } else {
-            tracing::info!("told to end");
+        let mut election = JoinSet::new();
+        if let Some(started) = self.election.take() {
+            election.spawn(started.run(leave.clone()));
         }
-        self.wind_down(&mut passes).await;
+        let mut writers = self.writers();
+        let why = tokio::select! {
+            _ = terminate.recv() => Why::Told,
+            _ = interrupt.recv() => Why::Told,
+            ended = background.join_next() => Why::Ended(describe(ended)),
+            ended = writers.join_next() => Why::Ended(describe(ended)),
+            Some(ended) = election.join_next() => Why::of(ended),
+        };
+        match &why {
+            Why::Told => tracing::info!("told to end"),
+            Why::Ended(task) => {
+                self.signs.ended(task);
+                tracing::error!(task, "a task that must run for ever has ended; so does the controller");
+            }
+            Why::Lost(reason) => tracing::error!(reason, "this replica leads no more, and ends"),
+        }
+        self.stop.cancel();
+        if matches!(why, Why::Lost(_)) {
+            // Others lead: nothing is finished and nothing is stored.
+            self.office.close();
+        } else if self.wind_down(&mut writers).await {
+            leave.cancel();
+            let gave_back = timeout(GIVE_BACK, election.join_next()).await;
+            if gave_back.is_err() {
+                tracing::warn!("the Lease could not be given back in time; it runs out by itself");
+            }
+        }
         end.cancel();
         background.shutdown().await;
-        match fault {
-            None => Ok(()),
-            Some(task) => Err(Failure::Failed(format!("{task} has ended by itself; the log says why"))),
+        match why {
+            Why::Told => Ok(()),
+            Why::Ended(task) => Err(Failure::Failed(format!("{task} has ended by itself; the log says why"))),
+            Why::Lost(reason) => Err(Failure::Failed(format!("this replica leads no more: {reason}"))),
         }
     }
 
     fn background(&self, listener: TcpListener, end: &CancellationToken) -> JoinSet<String> {
         let mut tasks = JoinSet::new();
-        let (kubernetes, lookups, fence) =
-            (Arc::clone(&self.kubernetes), self.lookups.clone(), self.fence.clone());
+        let (kubernetes, lookups) = (Arc::clone(&self.kubernetes), self.lookups.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let served = Served {
             vital: Arc::clone(&self.signs) as _,
@@ -152,14 +181,7 @@ impl Controller {
             clock,
         };
         let (looking, serving) = (end.clone(), end.clone());
-        tasks.spawn({
-            let kubernetes = Arc::clone(&kubernetes);
-            async move { format!("following the cluster: {}", kubernetes.follow().await) }
-        });
-        tasks.spawn(async move {
-            kubernetes.look_after_orphans(&fence).await;
-            "looking after orphaned pins".to_owned()
-        });
+        tasks.spawn(async move { format!("following the cluster: {}", kubernetes.follow().await) });
         tasks.spawn(async move {
             lookups.run(looking).await;
             "looking up registries".to_owned()
@@ -173,38 +195,78 @@ impl Controller {
         tasks
     }
 
-    fn passes(&self) -> JoinSet<String> {
+    /// All that writes, from the moment on in which this replica leads.
+    fn writers(&self) -> JoinSet<String> {
         let mut tasks = JoinSet::new();
         let (queue, reconciler, stop) = (self.queue.clone(), Arc::clone(&self.reconciler), self.stop.clone());
-        let watches: Arc<dyn Watches> = Arc::clone(&self.kubernetes) as _;
+        let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
         tasks.spawn(async move {
-            wait_for_first_lists(&*watches, &stop).await;
-            let pass = move |key| {
-                let reconciler = Arc::clone(&reconciler);
-                async move { reconciler.pass(&key).await }
-            };
-            queue.run(pass, stop).await;
+            if stop.run_until_cancelled(office.leads()).await.is_some() {
+                queue.expect();
+                if office.is_elected() {
+                    // What the last leader did may not have been shown yet.
+                    kubernetes.look_again();
+                }
+                wait_for_first_lists(&*kubernetes, &stop).await;
+                tracing::info!("passes begin");
+                let pass = move |key| {
+                    let reconciler = Arc::clone(&reconciler);
+                    async move { reconciler.pass(&key).await }
+                };
+                queue.run(pass, stop).await;
+            }
             "making passes".to_owned()
+        });
+        let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
+        let (fence, stop) = (self.fence.clone(), self.stop.clone());
+        tasks.spawn(async move {
+            if stop.run_until_cancelled(office.leads()).await.is_some() {
+                kubernetes.look_after_orphans(&fence, &stop).await;
+            }
+            "looking after orphaned pins".to_owned()
         });
         tasks
     }
 
-    async fn wind_down(&self, passes: &mut JoinSet<String>) {
-        self.stop.cancel();
-        let finished = async { while passes.join_next().await.is_some() {} };
-        if timeout(FINISH, finished).await.is_err() {
+    /// Lets effects under way end, and stores counters. Whether all of it ended in time.
+    async fn wind_down(&self, writers: &mut JoinSet<String>) -> bool {
+        let finished = async { while writers.join_next().await.is_some() {} };
+        let finished = timeout(FINISH, finished).await.is_ok();
+        if !finished {
             tracing::warn!(
                 limit_s = FINISH.as_secs(),
                 "a pass did not end in time and is left; what it did not do is done by the next start"
             );
-            passes.abort_all();
+            writers.abort_all();
         }
-        if timeout(FLUSH, self.reconciler.flush()).await.is_err() {
+        let stored = timeout(FLUSH, self.reconciler.flush()).await.is_ok();
+        if !stored {
             tracing::warn!(
                 "counters since the last write were not stored; they are counted again from there"
             );
         }
-        self.sole.drop_for_good();
+        self.office.close();
+        finished && stored
+    }
+}
+
+/// Why the controller ends.
+enum Why {
+    /// By a signal.
+    Told,
+    /// Something that must run for ever did not.
+    Ended(String),
+    /// It led and does not any more.
+    Lost(String),
+}
+
+impl Why {
+    fn of(ended: Result<End, tokio::task::JoinError>) -> Self {
+        match ended {
+            Ok(End::Lost(reason)) => Self::Lost(reason),
+            Ok(End::Left) => Self::Ended("the election".to_owned()),
+            Err(error) => Self::Ended(format!("the election: {error}")),
+        }
     }
 }
 

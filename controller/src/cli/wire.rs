@@ -4,18 +4,12 @@ use super::{ClusterArgs, Failure};
 use crate::{
     hosts::HostPolicy,
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
-    ports::{Clock, FenceCheck, Wakes},
+    ports::{Clock, Wakes},
     registry::{self, OciRegistry},
 };
 use jiff::Timestamp;
 use kube::Client;
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{net::IpAddr, sync::Arc};
 
 /// What the installation says of hosts and kinds; the same for `run` and `plan`.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +31,11 @@ pub struct Installation {
 }
 
 impl Installation {
+    /// The controller's own namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// All kinds with a pod template.
     pub fn kinds(&self) -> Vec<WorkloadKind> {
         let mut kinds = WorkloadKind::builtin();
@@ -49,6 +48,8 @@ impl Installation {
 pub struct Connection {
     /// Speaks to its API server.
     pub client: Client,
+    /// It was found because this process runs in the cluster.
+    pub inside: bool,
     /// The API server's address, if it is one.
     address: Option<IpAddr>,
 }
@@ -56,10 +57,11 @@ pub struct Connection {
 impl Connection {
     /// Finds the cluster and makes a client. Nothing is sent yet.
     pub async fn open(args: &ClusterArgs) -> Result<Self, Failure> {
+        let inside = client::is_inside(args.kubeconfig.as_deref(), args.context.as_deref());
         let config = client::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
         let host = config.cluster_url.host().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-        Ok(Self { client: Client::try_from(config)?, address })
+        Ok(Self { client: Client::try_from(config)?, inside, address })
     }
 
     /// The kubernetes adapter over this connection.
@@ -115,28 +117,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// The fence of a single replica: it holds until this process begins to end.
-#[derive(Debug)]
-pub struct Sole(AtomicBool);
-
-impl Sole {
-    /// It holds.
-    pub fn new() -> Self {
-        Self(AtomicBool::new(true))
-    }
-
-    /// It holds no more; no effect begins after this.
-    pub fn drop_for_good(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-impl FenceCheck for Sole {
-    fn holds(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +133,5 @@ mod tests {
         for wrong in ["Rollout", "argoproj.io/v1alpha1/Rollout", "a/b/c/", "a/b/c/d:spec"] {
             assert!(workload_kind(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn i9_the_fence_falls_once_and_for_good() {
-        let fence = Sole::new();
-        assert!(fence.holds());
-        fence.drop_for_good();
-        assert!(!fence.holds());
     }
 }

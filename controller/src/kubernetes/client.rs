@@ -47,6 +47,12 @@ pub async fn config_with(
     Ok(config)
 }
 
+/// Whether [`config`] finds the cluster that this process runs in.
+#[must_use]
+pub fn is_inside(kubeconfig: Option<&Path>, context: Option<&str>) -> bool {
+    kubeconfig.is_none() && context.is_none() && Kubeconfig::read().is_err()
+}
+
 fn unreadable(error: KubeconfigError) -> kube::Error {
     kube::Error::Service(error.into())
 }
@@ -94,16 +100,19 @@ impl Caller {
         &self.client
     }
 
-    /// One write: the fence is asked first. Returns the object as the API server stored it.
+    /// One write: the fence is asked first, and waited for no longer than it holds. Returns the object as the API
+    /// server stored it.
     pub async fn write(&self, fence: &Fence, call: &Call<'_>, request: Built) -> Result<String, EffectError> {
-        if !fence.holds() {
-            return Err(EffectError::Fenced);
-        }
-        self.read(call, request).await
+        let left = fence.left().ok_or(EffectError::Fenced)?;
+        self.send(call, request, self.deadline.min(left)).await
     }
 
     /// One read.
     pub async fn read(&self, call: &Call<'_>, request: Built) -> Result<String, EffectError> {
+        self.send(call, request, self.deadline).await
+    }
+
+    async fn send(&self, call: &Call<'_>, request: Built, deadline: Duration) -> Result<String, EffectError> {
         let object = || call.object();
         let refused = |message: String| EffectError::Refused { object: object(), message };
         if !(is_segment(call.namespace) && is_segment(call.name)) {
@@ -115,12 +124,12 @@ impl Caller {
         if let Some(identity) = call.identity {
             impersonate(&mut request, identity).map_err(|error| refused(error.to_string()))?;
         }
-        match timeout(self.deadline, self.client.request_text(request)).await {
+        match timeout(deadline, self.client.request_text(request)).await {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(error)) => Err(failure::effect_error(&error, call)),
             Err(_) => Err(EffectError::Unavailable {
                 object: object(),
-                message: format!("no answer within {} s", self.deadline.as_secs_f32()),
+                message: format!("no answer within {} s", (deadline.as_secs_f32() * 10.0).round() / 10.0),
             }),
         }
     }

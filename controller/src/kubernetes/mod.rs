@@ -8,6 +8,7 @@
 pub mod client;
 mod effects;
 pub mod failure;
+pub mod lease;
 mod orphans;
 mod pins;
 mod pods;
@@ -40,6 +41,7 @@ use std::{
     time::Duration,
 };
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use watch::{
     admission, built_in,
     collection::Collection,
@@ -82,7 +84,7 @@ impl Kubernetes {
         let world = World::new(settings.namespace, kinds, clock.now());
         Self {
             caller: Caller::new(client, settings.deadline),
-            shared: Shared { world: Arc::new(RwLock::new(world)), wakes, clock },
+            shared: Shared { world: Arc::new(RwLock::new(world)), wakes, clock, again: Arc::default() },
             parsed: Arc::default(),
             orphans: orphans::Orphans::default(),
             instance: settings.instance,
@@ -125,14 +127,19 @@ impl Kubernetes {
         self.shared.read().all_policies().into_iter().collect()
     }
 
-    /// Look after pins whose policy is gone, for ever. Only the leader's fence lets anything be written.
-    pub async fn look_after_orphans(&self, fence: &Fence) {
-        loop {
-            tokio::time::sleep(orphans::PAUSE).await;
-            if fence.holds() {
-                self.sweep_orphans(fence, self.shared.clock.now()).await;
-            }
+    /// Look after pins whose policy is gone, until `stop`; a look that has begun ends first.
+    pub async fn look_after_orphans(&self, fence: &Fence, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(orphans::PAUSE)).await.is_some() {
+            self.sweep_orphans(fence, self.shared.clock.now()).await;
         }
+    }
+
+    /// What is known now may be old: until it has been listed anew, no watch counts as fresh.
+    pub fn look_again(&self) {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.write();
+        self.shared.again.send_modify(|times| *times += 1);
+        world.all_stale(now);
     }
 }
 
@@ -178,10 +185,11 @@ impl Policies for Kubernetes {
 
     fn publish<'a>(
         &'a self,
+        fence: &'a Fence,
         stored: &'a StoredPolicy,
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
-        Box::pin(self.event_published(stored, event))
+        Box::pin(self.event_published(fence, stored, event))
     }
 }
 

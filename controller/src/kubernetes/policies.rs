@@ -76,6 +76,7 @@ impl Kubernetes {
 
     pub(super) async fn event_published(
         &self,
+        fence: &Fence,
         stored: &StoredPolicy,
         event: &Event,
     ) -> Result<(), EffectError> {
@@ -115,7 +116,7 @@ impl Kubernetes {
         };
         let urls = Urls::new(format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
         let request = body(&object).and_then(|b| urls.create(&post(), b));
-        self.caller.read(&call, request).await.map(drop)
+        self.caller.write(fence, &call, request).await.map(drop)
     }
 }
 

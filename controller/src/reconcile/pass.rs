@@ -240,7 +240,7 @@ impl Reconciler {
     async fn publish(&self, stored: &StoredPolicy, events: &[Event]) {
         for event in events {
             tracing::info!(reason = event.reason, stage = event.stage, message = event.message, "event");
-            if let Err(error) = self.world.policies.publish(stored, event).await {
+            if let Err(error) = self.world.policies.publish(&self.world.fence, stored, event).await {
                 tracing::warn!(%error, reason = event.reason, "an event was not published");
             }
         }

@@ -82,8 +82,8 @@ struct State {
     entries: BTreeMap<PolicyKey, Entry>,
     /// Not running and due, soonest first.
     due: BTreeSet<(Instant, PolicyKey)>,
-    /// The loop's last turn; before the first one, when it was made.
-    turned: Instant,
+    /// The loop's last turn; before the first one, since when it shall run; none while it need not.
+    turned: Option<Instant>,
     /// The end of the last pass.
     finished: Option<Instant>,
     ended: bool,
@@ -123,11 +123,16 @@ impl Queue {
         let state = State {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
-            turned: Instant::now(),
+            turned: None,
             finished: None,
             ended: false,
         };
         Self { shared: Arc::new(Shared { pace, state: Mutex::new(state), changed: Notify::new() }) }
+    }
+
+    /// From now on it shall run soon: not to do so is to be stuck.
+    pub fn expect(&self) {
+        self.lock().turned.get_or_insert(Instant::now());
     }
 
     /// Makes passes until `stop`, then waits for those under way.
@@ -170,8 +175,8 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Why no progress is made, if the loop did not turn for `limit`, or something was due and no pass ended for
-    /// that long.
+    /// Why no progress is made, if the loop shall run and did not turn for `limit`, or something was due and no pass
+    /// ended for that long.
     #[must_use]
     pub fn stuck(&self, limit: Duration) -> Option<String> {
         let now = Instant::now();
@@ -179,7 +184,8 @@ impl Queue {
         if state.ended {
             return Some("the scheduler has ended".into());
         }
-        let silent = now.duration_since(state.turned);
+        // A standby's queue only collects.
+        let silent = now.duration_since(state.turned?);
         if silent > limit {
             return Some(format!("the scheduler did not turn for {} s", silent.as_secs()));
         }
@@ -203,7 +209,7 @@ impl Queue {
     fn take_due(&self, room: usize) -> Vec<PolicyKey> {
         let now = Instant::now();
         let mut state = self.lock();
-        state.turned = now;
+        state.turned = Some(now);
         let mut taken = Vec::new();
         while taken.len() < room {
             match state.due.first() {
@@ -497,6 +503,9 @@ mod tests {
     async fn l5_it_says_when_no_progress_is_made() {
         let limit = Duration::from_mins(1);
         let queue = Queue::new(Pace { parallel: 1, ..Pace::default() });
+        sleep(Duration::from_secs(61)).await;
+        assert_eq!(queue.stuck(limit), None, "a standby's only collects");
+        queue.expect();
         assert_eq!(queue.stuck(limit), None, "it may wait for the first lists");
         sleep(Duration::from_secs(61)).await;
         assert!(queue.stuck(limit).is_some_and(|why| why.contains("did not turn for 61 s")));

@@ -1,7 +1,7 @@
 //! Whether this process makes progress (L5) and whether it sees the cluster yet.
 //!
-//! Guarantees: no progress for a minute while something is due, a task that ended by itself, or no watch that is
-//! fresh for a quarter of an hour fails liveness. One watch that fails does not: the others go on (K10), and a
+//! Guarantees: no progress for a minute while something is due, a task that ended by itself, no watch that is
+//! fresh for a quarter of an hour, or an election that is stuck fails liveness. One watch that fails does not: the others go on (K10), and a
 //! restart would not help. May not: do I/O.
 
 use super::queue::Queue;
@@ -21,14 +21,20 @@ pub struct Signs {
     queue: Queue,
     watches: Arc<dyn Watches>,
     clock: Arc<dyn Clock>,
+    election: Arc<dyn Vital>,
     ended: Mutex<Option<String>>,
 }
 
 impl Signs {
     /// All is well so far.
     #[must_use]
-    pub fn new(queue: Queue, watches: Arc<dyn Watches>, clock: Arc<dyn Clock>) -> Self {
-        Self { queue, watches, clock, ended: Mutex::default() }
+    pub fn new(
+        queue: Queue,
+        watches: Arc<dyn Watches>,
+        clock: Arc<dyn Clock>,
+        election: Arc<dyn Vital>,
+    ) -> Self {
+        Self { queue, watches, clock, election, ended: Mutex::default() }
     }
 
     /// A task that must run for ever has ended (P4).
@@ -55,7 +61,7 @@ impl Vital for Signs {
         }
         match self.queue.stuck(STUCK).or_else(|| self.blind()) {
             Some(why) => Err(why),
-            None => Ok(()),
+            None => self.election.alive(),
         }
     }
 
@@ -68,7 +74,7 @@ impl Vital for Signs {
             .map(|watch| watch.kind)
             .collect();
         if waits.is_empty() {
-            Ok(())
+            self.election.ready()
         } else {
             Err(format!("waits for the first list of {}", waits.join(", ")))
         }
@@ -108,7 +114,36 @@ mod tests {
             running.run(|_| async { Outcome::Gone }, CancellationToken::new()).await;
         });
         let seen = Arc::new(Seen(watches.to_vec()));
-        Signs::new(queue, seen.clone(), seen)
+        Signs::new(queue, seen.clone(), seen, Arc::new(Elects(true)))
+    }
+
+    /// An election that goes well, or does not.
+    struct Elects(bool);
+
+    impl Vital for Elects {
+        fn alive(&self) -> Result<(), String> {
+            if self.0 { Ok(()) } else { Err("no replica leads".into()) }
+        }
+
+        fn ready(&self) -> Result<(), String> {
+            self.alive()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn l5_a_standby_is_well_though_it_makes_no_passes_and_not_without_a_leader() {
+        for leader in [true, false] {
+            // Nobody runs this queue.
+            let queue = Queue::new(Pace::default());
+            crate::ports::Wakes::wake(
+                &queue,
+                &crate::ports::PolicyKey { namespace: "platform".into(), name: "otel".into() },
+            );
+            let seen = Arc::new(Seen(vec![("Pods", true, None)]));
+            let signs = Signs::new(queue, seen.clone(), seen, Arc::new(Elects(leader)));
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            assert_eq!((signs.alive().is_ok(), signs.ready().is_ok()), (leader, leader));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,7 +129,14 @@ impl Bed {
 
     /// Writes a KUBECONFIG with this bearer token. It is JSON, which is YAML, too.
     pub fn write_kubeconfig(&self, file: &Path, token: &str) -> Result<()> {
-        let text = serde_json::to_string_pretty(&self.kubeconfig_with(token)?)?;
+        self.write_kubeconfig_at(file, token, &self.server)
+    }
+
+    /// The same for another address of the API server.
+    pub fn write_kubeconfig_at(&self, file: &Path, token: &str, server: &str) -> Result<()> {
+        let mut kubeconfig = self.kubeconfig_with(token)?;
+        kubeconfig["clusters"][0]["cluster"]["server"] = serde_json::json!(server);
+        let text = serde_json::to_string_pretty(&kubeconfig)?;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
     }
 

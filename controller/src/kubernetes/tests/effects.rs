@@ -297,7 +297,7 @@ async fn an_event_names_its_policy() {
         stage: Some("prod".into()),
         message: "0.29".into(),
     };
-    scene.kubernetes.publish(&scene.stored("otel"), &event).await.unwrap();
+    scene.kubernetes.publish(&fence(), &scene.stored("otel"), &event).await.unwrap();
     let asked = &scene.server.asked()[0];
     assert_eq!(asked.path, "/apis/events.k8s.io/v1/namespaces/platform/events");
     assert_eq!(asked.body["regarding"]["uid"], "uid-otel");

@@ -29,7 +29,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 /// The API server ends a watch after this long; it is begun again from where it was.
 const WATCH: u32 = 45;
@@ -53,6 +56,8 @@ pub struct Shared {
     pub wakes: Arc<dyn Wakes>,
     /// Which time it is.
     pub clock: Arc<dyn Clock>,
+    /// How often everything was asked to be listed anew; changed only with the stores locked.
+    pub again: Arc<watch::Sender<u64>>,
 }
 
 impl Shared {
@@ -96,6 +101,10 @@ pub struct Follower<C> {
     position: Option<String>,
     /// Which of the collection's addresses answered.
     path: usize,
+    /// When to list anew, whatever is known.
+    again: watch::Receiver<u64>,
+    /// What `again` was when the last complete list began.
+    listed: u64,
 }
 
 /// A page of a list.
@@ -118,8 +127,8 @@ struct PageMeta {
 impl<C: Collection> Follower<C> {
     /// A follower that has seen nothing yet.
     pub fn new(collection: C, client: Client, shared: Shared) -> Self {
-        let alive = shared.clock.now();
-        Self { collection, client, shared, alive, position: None, path: 0 }
+        let (alive, again) = (shared.clock.now(), shared.again.subscribe());
+        Self { collection, client, shared, alive, position: None, path: 0, again, listed: 0 }
     }
 
     /// Follow, for ever.
@@ -127,8 +136,8 @@ impl<C: Collection> Follower<C> {
         let mut failures = 0;
         loop {
             let outcome = match self.position.clone() {
-                None => self.list().await,
-                Some(from) => self.watch(&from).await,
+                Some(from) if !self.is_asked_again() => self.watch(&from).await,
+                _ => self.list().await,
             };
             match outcome {
                 Ok(Next::On) => failures = 0,
@@ -136,18 +145,31 @@ impl<C: Collection> Follower<C> {
                 Ok(Next::Absent) => {
                     (self.position, failures) = (None, 0);
                     self.fresh();
-                    sleep(LONGEST_PAUSE).await;
+                    self.rest(LONGEST_PAUSE).await;
                 }
                 Err(reason) => {
                     failures += 1;
                     self.stale(&reason, failures);
-                    sleep(pause(failures)).await;
+                    self.rest(pause(failures)).await;
                 }
             }
         }
     }
 
+    fn is_asked_again(&self) -> bool {
+        *self.again.borrow() != self.listed
+    }
+
+    /// Waits, but not once everything is to be listed anew.
+    async fn rest(&mut self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = asked(&mut self.again) => {}
+        }
+    }
+
     async fn list(&mut self) -> Result<Next, String> {
+        (self.listed, self.position) = (*self.again.borrow_and_update(), None);
         let paths = self.collection.paths();
         for (index, path) in paths.iter().enumerate() {
             self.path = index;
@@ -243,7 +265,10 @@ impl<C: Collection> Follower<C> {
         self.fresh();
         let silence = Duration::from_secs(WATCH.into()) + GRACE;
         loop {
-            let event = timeout(silence, events.next()).await;
+            let event = tokio::select! {
+                event = timeout(silence, events.next()) => event,
+                () = asked(&mut self.again) => return Ok(Next::List),
+            };
             let event = event.map_err(|_| format!("silent for {} s", silence.as_secs()))?;
             let Some(event) = event else { break };
             self.alive = self.shared.clock.now();
@@ -281,7 +306,10 @@ impl<C: Collection> Follower<C> {
 
     fn fresh(&mut self) {
         self.alive = self.shared.clock.now();
-        let was = self.shared.write().fresh(&self.collection.watch());
+        let mut world = self.shared.write();
+        // Asked under the same lock as it is changed.
+        let was = if self.is_asked_again() { None } else { world.fresh(&self.collection.watch()) };
+        drop(world);
         if let Some(since) = was {
             tracing::info!(watch = %self.collection.watch(), %since, "watch is fresh");
             let all = self.shared.read().all_policies();
@@ -300,6 +328,13 @@ impl<C: Collection> Follower<C> {
             let all = self.shared.read().all_policies();
             self.shared.wake(&all);
         }
+    }
+}
+
+/// Ends when everything is to be listed anew. The sender lives as long as the stores do.
+async fn asked(again: &mut watch::Receiver<u64>) {
+    if again.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

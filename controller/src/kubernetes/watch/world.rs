@@ -164,6 +164,13 @@ impl World {
         new
     }
 
+    /// No watch is fresh.
+    pub fn all_stale(&mut self, since: Timestamp) {
+        for watch in self.watches.clone() {
+            self.stale(watch, since);
+        }
+    }
+
     /// The watches that are not fresh.
     #[must_use]
     pub fn stale_watches(&self) -> &BTreeMap<Watch, Timestamp> {

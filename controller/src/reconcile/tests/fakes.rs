@@ -301,6 +301,7 @@ impl Policies for Fake {
 
     fn publish<'a>(
         &'a self,
+        _: &'a Fence,
         _: &'a StoredPolicy,
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
