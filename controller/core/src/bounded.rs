@@ -2,7 +2,8 @@
 //!
 //! Guarantees: what is dropped first is what is found again by looking (counts of repairs, of writes, of deaths), then
 //! what is only read by people, then old rollback targets; never a flight, a rollback, the newest two releases that a
-//! stage may return to, or the evidence. Evidence has a budget of its own per stage.
+//! stage may return to, or what the evidence says. Each stage's evidence has room of its own, the less the more stages
+//! there are ([`Room`](crate::health::Room)).
 
 use crate::status::{Flight, StageStatus, Status};
 use std::collections::BTreeMap;
@@ -32,7 +33,8 @@ pub fn fit(status: &mut Status) {
 fn entries(status: &Status) -> usize {
     let stages = status.stages.iter().map(|s| {
         let platforms: usize = s.verified.iter().map(|v| 1 + v.release.platforms.len()).sum();
-        let deaths = s.flight.as_ref().map_or(0, |f| 50 + f.health.deaths.len());
+        let health = |f: &Flight| 50 + f.health.deaths.len() + f.health.evidence.entries();
+        let deaths = s.flight.as_ref().map_or(0, health);
         let pinned = s.pinned.as_ref().map_or(0, |p| p.namespaces.len());
         platforms
             + deaths
@@ -59,6 +61,9 @@ fn shed(stage: &mut StageStatus, keep: usize, verified: usize) {
     }
     if let Some(Flight { health, .. }) = &mut stage.flight {
         cut(&mut health.deaths, keep);
+        if keep <= 8 {
+            health.evidence.shed();
+        }
     }
     let current = stage.current.clone();
     while stage.verified.len() > verified {
@@ -78,6 +83,7 @@ fn cut<V>(map: &mut BTreeMap<String, V>, keep: usize) {
 mod tests {
     use super::*;
     use crate::{
+        health::{Arm, Arms, Crash, Evidence, Room, Stratum},
         image::{Digest, PlatformImage, Release},
         status::{Contest, HistoryEntry, Phase, Pinned, Source, Step, Verified, WavePlan},
     };
@@ -166,20 +172,62 @@ mod tests {
         stage
     }
 
-    #[test]
-    fn k17_sixteen_stages_with_all_lists_full_fit() {
+    /// These stages, and every list beside them at its bound.
+    fn full(stages: Vec<StageStatus>) -> Status {
         let entry = HistoryEntry {
             at: Timestamp::UNIX_EPOCH,
             reason: "RolledBack".to_owned(),
             stage: "s".repeat(63),
             message: "m".repeat(400),
         };
-        let mut status = Status {
-            stages: (0..16).map(full_stage).collect(),
+        Status {
+            stages,
             history: vec![entry; 50],
             heard: (0..100).map(|i| format!("{}/{i}", "h".repeat(120))).collect(),
             ..Status::default()
-        };
+        }
+    }
+
+    /// What one of so many stages remembers of crashes on as many nodes as there can be, with the longest names.
+    fn evidence(stages: usize) -> Evidence {
+        let long =
+            |what: &str, number: i64, length: usize| format!("{what}{number:06}{}", "x".repeat(length));
+        let stratum = Stratum::new(&"n".repeat(63), "StatefulSet", &"a".repeat(240), "7d4b9c6f8");
+        let mut evidence = Evidence::default();
+        for tick in 0..12 {
+            let (mut arms, mut crashes) = (Arms::default(), Vec::new());
+            for number in 0..100 {
+                let (node, pod) = (long("node", number + tick, 240), long("pod", number, 240));
+                arms.add(&stratum, Arm::Candidate, &node, &pod);
+                arms.add(&stratum, Arm::Baseline, &node, &format!("{pod}-b"));
+                crashes.push(Crash { stratum: stratum.clone(), arm: Arm::Candidate, node, pod });
+            }
+            evidence.tick_within(Room::of(stages), i64::MAX - 100 + tick, 1e6, &arms, &crashes);
+        }
+        evidence
+    }
+
+    #[test]
+    fn k17_however_many_stages_crash_in_flight_the_status_fits_and_the_evidence_says_the_same() {
+        for count in [1, 2, 3, 4, 6, 8, 12, 16] {
+            let evidence = evidence(count);
+            let says = |e: &Evidence| (e.e_plain(), e.e_leave_one_out(), e.events(), e.candidate_pod_hours());
+            let mut stages: Vec<StageStatus> = (0..count).map(full_stage).collect();
+            for flight in stages.iter_mut().filter_map(|s| s.flight.as_mut()) {
+                flight.health.evidence = evidence.clone();
+            }
+            let mut status = full(stages);
+            fit(&mut status);
+            assert!(bytes(&status) <= 256 * 1024, "{count} stages: {}", bytes(&status));
+            for flight in status.stages.iter().map(|s| s.flight.as_ref().unwrap()) {
+                assert_eq!(says(&flight.health.evidence), says(&evidence), "{count} stages");
+            }
+        }
+    }
+
+    #[test]
+    fn k17_sixteen_stages_with_all_lists_full_fit() {
+        let mut status = full((0..16).map(full_stage).collect());
         assert!(bytes(&status) > 4 * MOST, "{}", bytes(&status));
         fit(&mut status);
         assert!(bytes(&status) <= 256 * 1024, "{}", bytes(&status));

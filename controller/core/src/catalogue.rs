@@ -13,6 +13,7 @@ use crate::{
     status::{FirstSeen, MovedTag},
 };
 use jiff::Timestamp;
+use std::cmp::Ordering;
 
 /// Chooses the candidate into `decision.status.candidate`.
 pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
@@ -53,7 +54,7 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
         decision.status.moved_tags.retain(|m| moved_now.contains(&m.tag));
         adopt_version(facts, decision, &release);
         let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
-        if new {
+        if new && news(facts, decision, &release) {
             let message =
                 format!("{} is the newest release that selection admits", label_and_digest(&release));
             tell(decision, EventType::Normal, "CandidateFound", message);
@@ -63,6 +64,17 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
             decision.status.candidate = Some(release);
         }
     }
+}
+
+/// Some stage may take it: what every stage runs, or is beyond, was told long ago.
+fn news(facts: &Facts<'_>, decision: &Decision, release: &Release) -> bool {
+    let life = &decision.status;
+    life.stages.iter().any(|stage| {
+        crate::stage::current_of(stage).is_none_or(|current| {
+            !facts.same(&current.release, release)
+                && facts.compare(life, release, &current.release) != Some(Ordering::Less)
+        })
+    })
 }
 
 fn tell(decision: &mut Decision, kind: EventType, reason: &'static str, message: String) {

@@ -2,7 +2,7 @@
 
 use crate::{
     bounded, catalogue, conclude,
-    decision::{Action, Decision, Event},
+    decision::{Action, Decision, Event, Question},
     facts::Facts,
     leftovers,
     observed::Observed,
@@ -24,6 +24,9 @@ const HEARD: usize = 100;
 pub fn decide(policy: &Policy, seen: &Observed, now: Timestamp) -> Decision {
     let facts = Facts::new(policy, seen, now);
     let mut decision = Decision { status: resume(policy, seen, now), ..Decision::default() };
+    // What a person named by its index alone comes again under another one: its contents have to be known.
+    let alone = facts.named_alone().map(|digest| Question::Digest(policy.image.clone(), digest.clone()));
+    decision.questions.extend(alone);
     catalogue::choose(&facts, &mut decision);
     for index in 0..policy.stages.len() {
         run_stage(policy, index, seen, &facts, &mut decision, now);

@@ -23,6 +23,9 @@ pub struct Facts<'a> {
     pub platforms: Vec<Platform>,
     /// Now.
     pub now: Timestamp,
+    /// Beside each Quarantine: what the release that it names by its index consists of. The same contents under
+    /// another index are quarantined, too.
+    contents: Vec<BTreeSet<Digest>>,
 }
 
 impl<'a> Facts<'a> {
@@ -36,13 +39,34 @@ impl<'a> Facts<'a> {
         } else {
             policy.select.platforms.clone()
         };
-        Self { policy, seen, platforms, now }
+        let contents = seen.quarantines.iter().map(|q| contents_of(q, seen, &platforms)).collect();
+        Self { policy, seen, platforms, now, contents }
     }
 
-    /// The Quarantine that covers a release, if one does.
+    /// The Quarantine that covers a release, if one does (decision 20): by any digest that it names, or by any manifest
+    /// or config of the release that it names.
     #[must_use]
     pub fn quarantine_of(&self, release: &Release) -> Option<&'a QuarantineSeen> {
-        self.seen.quarantines.iter().find(|q| q.covers(release))
+        let mut all = self.seen.quarantines.iter().zip(&self.contents);
+        all.find(|(q, contents)| q.covers(release) || release.shares_any(contents)).map(|(q, _)| q)
+    }
+
+    /// What people's Quarantines name by one digest alone: what that is has to be asked for, and asked for again.
+    pub fn named_alone(&self) -> impl Iterator<Item = &'a Digest> {
+        let alone = self.seen.quarantines.iter().filter(|q| q.policy.is_none() && q.digests.len() == 1);
+        alone.filter_map(|q| q.digests.first())
+    }
+
+    /// A Quarantine of which nobody has said yet what it holds back.
+    #[must_use]
+    pub fn unknown_quarantine(&self) -> Option<(&'a QuarantineSeen, &'a Digest)> {
+        let mut unknown = self.seen.quarantines.iter().zip(&self.contents).filter(|(_, c)| c.is_empty());
+        unknown.find_map(|(q, _)| {
+            let digest = q.digests.first().filter(|_| q.policy.is_none() && q.digests.len() == 1)?;
+            // The registry says that there is none: then that is all that can be known.
+            let absent = matches!(self.seen.answers.digests.get(digest), Some(Answer::Absent));
+            (!absent).then_some((q, digest))
+        })
     }
 
     /// It is quarantined, or a rollback that has begun in this very pass quarantines it before anything is written.
@@ -170,4 +194,30 @@ impl<'a> Facts<'a> {
             !select::rank(&self.policy.select, [tag.as_str()].into_iter()).best_first.is_empty()
         })
     }
+}
+
+/// The manifests and configs of the releases that a Quarantine names by their own digest, as far as they are known.
+fn contents_of(quarantine: &QuarantineSeen, seen: &Observed, platforms: &[Platform]) -> BTreeSet<Digest> {
+    let remembered = seen.status.stages.iter().flat_map(|s| {
+        let verified = s.verified.iter().map(|v| &v.release);
+        verified.chain(s.flight.iter().map(|f| &f.release)).chain(s.rollback.iter().map(|r| &r.bad))
+    });
+    let answers = &seen.answers;
+    let told = answers.tags.values().chain(answers.digests.values()).filter_map(|answer| match answer {
+        Answer::Known(release) => Some(release),
+        Answer::Absent | Answer::Failed(_) => None,
+    });
+    remembered
+        .chain(seen.status.candidate.iter())
+        .chain(told)
+        .filter(|r| quarantine.digests.iter().any(|d| r.answers_to(d)) && !r.platforms.is_empty())
+        .flat_map(|r| {
+            // What names the index means all of it; what names a manifest means that.
+            if quarantine.digests.contains(&r.digest) {
+                r.identity_on(platforms)
+            } else {
+                r.aliases().filter(|d| quarantine.digests.contains(*d)).cloned().collect()
+            }
+        })
+        .collect()
 }

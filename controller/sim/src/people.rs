@@ -61,6 +61,24 @@ impl World {
         }
     }
 
+    /// A person quarantines a release in a hurry: by the digest of its index alone.
+    pub fn quarantine_index_by_person(&mut self, digest: &Digest) {
+        let name = format!("index-{}", digest.short().replace(':', "-"));
+        if self.quarantines.iter().all(|q| q.name != name) {
+            let (digests, reason) = (BTreeSet::from([digest.clone()]), "said so in chat".to_owned());
+            self.quarantines.push(QuarantineSeen { name, digests, reason, policy: None, stage: None });
+        }
+    }
+
+    /// The Quarantine that holds a release back: it names it, or a pushed index with some of the same contents.
+    #[must_use]
+    pub fn quarantine_of(&self, release: &Release) -> Option<&QuarantineSeen> {
+        self.quarantines.iter().find(|q| {
+            let named = self.pushed.iter().filter(|r| q.digests.contains(&r.digest));
+            q.covers(release) || named.into_iter().any(|r| !r.contents().is_disjoint(&release.contents()))
+        })
+    }
+
     /// A person asks for something; no stages means all of them.
     pub fn intervene(
         &mut self,

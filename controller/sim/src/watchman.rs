@@ -3,6 +3,7 @@
 //! It looks at the world and at what the controller wrote, never at the controller's own word for it, except where
 //! the invariant is about the status. It must look after every pass.
 
+mod liveness;
 mod status;
 mod writes;
 
@@ -15,6 +16,7 @@ use lockkeeper_core::status::Status;
 pub struct Watchman {
     looked_at: usize,
     last: Option<Status>,
+    degraded: liveness::Degraded,
     /// What was found wrong, in words.
     pub violations: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Watchman {
                 _ => {}
             }
         }
+        self.degraded.look(world, &mut found);
         self.looked_at = world.records.len();
         self.last = Some(status.clone());
         self.violations.extend(found.into_iter().map(|what| format!("{}: {what}", world.now)));

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::chaos::{Event, Play, Setup, event, setup};
+use common::chaos::{
+    events::{Event, Setup, event, setup},
+    play::Play,
+};
 use jiff::SignedDuration;
 use lockkeeper_core::{
     image::Release,

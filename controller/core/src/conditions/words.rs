@@ -174,7 +174,7 @@ pub const WAITS: &[Word] = &[
     word("ApprovalRequired", "approvals are missing", "an Intervention `Approve` with this digest"),
     word(
         "Checking",
-        "the candidate is fetched through every repository that the pods use, and at last its tag is looked up once more",
+        "the candidate is fetched through every repository that the pods use, and at last its tag is looked up once more; or what a Quarantine names is looked up",
         "ends with the answers",
     ),
     word(

@@ -3,12 +3,14 @@
 //! Guarantees: a gate that cannot tell keeps the candidate out, with a reason, a sentence and, where it is known, the
 //! time at which it opens by itself.
 
+mod tag;
 pub mod windows;
 
+pub use tag::{moved_to, tag_now, tag_to_look_up};
+
 use crate::{
-    image::{Release, Tag},
+    image::Release,
     observed::{Answer, InterventionKind, Skip},
-    select::Order,
     stage::{Entry, StageView, Wait},
     status::Source,
 };
@@ -22,7 +24,7 @@ pub const GATES: &[Gate] = &[
     not_quarantined,
     not_refused,
     in_order,
-    tag_kept,
+    tag::tag_kept,
     restored_long_enough,
     old_enough,
     held,
@@ -56,7 +58,21 @@ pub fn closed(view: &StageView<'_>, skip_window: bool) -> Option<Wait> {
 }
 
 fn not_quarantined(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
-    being_quarantined(view, &entry.release).or_else(|| quarantined(view, entry))
+    being_quarantined(view, &entry.release)
+        .or_else(|| quarantined(view, entry))
+        .or_else(|| unknown_quarantine(view))
+}
+
+/// Nobody knows yet what a Quarantine holds back: it may be this.
+fn unknown_quarantine(view: &StageView<'_>) -> Option<Wait> {
+    let (quarantine, digest) = view.facts.unknown_quarantine()?;
+    let message = match view.all.answers.digests.get(digest) {
+        Some(Answer::Failed(f)) => {
+            format!("{} could not be asked since {}: {}", view.policy.image, f.since, f.message)
+        }
+        _ => format!("asks {}", view.policy.image),
+    };
+    Some(Wait::new("Checking", format!("what Quarantine {} holds back: {message}", quarantine.name)))
 }
 
 /// A rollback that began in this very pass makes a Quarantine of it.
@@ -134,80 +150,6 @@ fn in_order(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
             label(&entry.release)
         ),
     ))
-}
-
-/// A released version tag that names other contents now is held, under its old contents, too.
-fn tag_kept(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
-    let tag = tag_to_look_up(view, entry)?;
-    match view.all.answers.tags.get(tag) {
-        None => Some(Wait::new("Checking", format!("asks whether tag {tag} still names it"))),
-        // Whether the registry answers at all is the last gate's question.
-        Some(answer) => not_named(view, entry, tag, answer),
-    }
-}
-
-/// The tag that is looked up once more before `entry` (decision 21).
-#[must_use]
-pub fn tag_to_look_up<'e>(view: &StageView<'_>, entry: &'e Entry) -> Option<&'e Tag> {
-    let current = view.life.stages.get(view.index).and_then(crate::stage::current_of);
-    // A person named a digest; or it only has to soak again, and nothing is given to anybody.
-    let again = current.is_some_and(|current| view.facts.same(&current.release, &entry.release));
-    entry.release.tag.as_ref().filter(|_| entry.promote.is_none() && !again)
-}
-
-/// The last gate, asked when all others are open: one request per entry. What a registry said before it began to fail
-/// lets nothing in (I8).
-#[must_use]
-pub fn tag_now(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
-    let tag = tag_to_look_up(view, entry)?;
-    match view.all.answers.tags_now.get(tag) {
-        None => Some(Wait::new("Checking", format!("asks once more whether tag {tag} still names it"))),
-        Some(Answer::Failed(f)) => Some(Wait::new(
-            "Checking",
-            format!(
-                "{} could not be asked whether tag {tag} still names it, since {}: {}",
-                view.policy.image, f.since, f.message
-            ),
-        )),
-        Some(answer) => not_named(view, entry, tag, answer),
-    }
-}
-
-/// What the tag of `entry` names instead of it, if that is known.
-#[must_use]
-pub fn moved_to<'v>(view: &'v StageView<'_>, entry: &Entry) -> Option<&'v Release> {
-    let tag = tag_to_look_up(view, entry)?;
-    let answers = [view.all.answers.tags_now.get(tag), view.all.answers.tags.get(tag)];
-    answers.into_iter().flatten().find_map(|answer| other_contents(view, entry, answer))
-}
-
-fn other_contents<'v>(
-    view: &StageView<'_>,
-    entry: &Entry,
-    answer: &'v Answer<Release>,
-) -> Option<&'v Release> {
-    // A mutable tag goes on while its release is under way: that is how the next one is found.
-    let mutable = matches!(view.policy.select.order, Order::Digest { .. });
-    let Answer::Known(now) = answer else { return None };
-    (!mutable && now.contents_key() != entry.release.contents_key()).then_some(now)
-}
-
-fn not_named(view: &StageView<'_>, entry: &Entry, tag: &Tag, answer: &Answer<Release>) -> Option<Wait> {
-    let meant = &entry.release.digest;
-    if let Some(now) = other_contents(view, entry, answer) {
-        let message = format!(
-            "tag {tag} names other contents now ({}); Promote digest {} or {meant} to go on",
-            now.digest.short(),
-            now.digest
-        );
-        return Some(Wait::new("TagMoved", message));
-    }
-    let mutable = matches!(view.policy.select.order, Order::Digest { .. });
-    (!mutable && *answer == Answer::Absent).then(|| {
-        let message =
-            format!("tag {tag} was deleted from the registry; Promote digest {meant} to go on all the same");
-        Wait::new("TagGone", message)
-    })
 }
 
 /// With a lost status nothing is promoted until the longest soak has passed (decision 14).

@@ -21,11 +21,34 @@ use super::{bounded, rate, real};
 /// What one stage's evidence may take of the 256 KiB of a policy's status, as JSON.
 pub const MAX_EVIDENCE_BYTES: usize = 48 * 1024;
 
-/// Nodes that are left out one by one; in a larger wave some are left out together, which costs it nothing.
-const MAX_NODES: usize = 64;
-/// Pods that are left out one by one; they matter where all candidate pods share a node.
-const MAX_PODS: usize = 16;
-const MAX_RECENT: usize = 12;
+/// How much one stage's evidence may keep: all stages of a policy share one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Nodes that are left out one by one; in a larger wave some are left out together, which costs it nothing.
+    nodes: usize,
+    /// Pods that are left out one by one; they matter where all candidate pods share a node.
+    pods: usize,
+    /// Crashes kept for people.
+    recent: usize,
+}
+
+impl Room {
+    /// The room of a stage that stands alone.
+    pub const WHOLE: Self = Self { nodes: 64, pods: 16, recent: 12 };
+
+    /// The room of one of so many stages, all of which may be in flight at once. With fewer places more units are left
+    /// out together: the bound on false alarms stays, an alarm takes longer.
+    #[must_use]
+    pub const fn of(stages: usize) -> Self {
+        match stages {
+            0..=2 => Self::WHOLE,
+            3..=4 => Self { nodes: 40, pods: 10, recent: 6 },
+            5..=8 => Self { nodes: 16, pods: 6, recent: 4 },
+            _ => Self { nodes: 6, pods: 3, recent: 2 },
+        }
+    }
+}
+
 const MAX_NAME_BYTES: usize = 63;
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
@@ -93,6 +116,11 @@ impl Evidence {
     ///
     /// A tick that is not newer than the last one, or whose length is not a positive number, is ignored.
     pub fn tick(&mut self, tick: i64, hours: f64, arms: &Arms, crashes: &[Crash]) {
+        self.tick_within(Room::WHOLE, tick, hours, arms, crashes);
+    }
+
+    /// The same in less room. What has a place already keeps it.
+    pub fn tick_within(&mut self, room: Room, tick: i64, hours: f64, arms: &Arms, crashes: &[Crash]) {
         let seen = self.last_tick.is_some_and(|last| tick <= last);
         if seen || !hours.is_finite() || hours <= 0.0 {
             return;
@@ -104,7 +132,7 @@ impl Evidence {
 
         let at_risk: Vec<&Crash> = crashes.iter().filter(|crash| arms.at_risk(crash)).collect();
         self.candidate_crashes = self.candidate_crashes.saturating_add(of_arm(&at_risk, Arm::Candidate));
-        self.compare(tick, arms, &at_risk);
+        self.compare(room, tick, arms, &at_risk);
     }
 
     /// E against all baseline pods, with nothing left out.
@@ -124,6 +152,20 @@ impl Evidence {
             (false, true) => self.pods.smallest(),
             (_, false) => self.nodes.smallest(),
         }
+    }
+
+    /// Drops what costs nobody anything but bytes: rows that only people read, and places of units without a crash.
+    /// Such a unit never is the loudest one, and if it crashes later, its place starts from the evidence until then.
+    pub fn shed(&mut self) {
+        self.recent.clear();
+        self.nodes.shed();
+        self.pods.shed();
+    }
+
+    /// How many lists' entries it holds.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.recent.len() + self.nodes.places() + self.pods.places()
     }
 
     /// The crashes that were compared.
@@ -168,7 +210,7 @@ impl Evidence {
         self.most_candidate_pods
     }
 
-    fn compare(&mut self, tick: i64, arms: &Arms, crashes: &[&Crash]) {
+    fn compare(&mut self, room: Room, tick: i64, arms: &Arms, crashes: &[&Crash]) {
         let one_node = arms.only_candidate_node();
         let strata: BTreeSet<&Stratum> = crashes.iter().map(|crash| &crash.stratum).collect();
         let (mut by_node, mut by_pod, mut rows) = (Vec::new(), Vec::new(), Vec::new());
@@ -189,15 +231,15 @@ impl Evidence {
             self.gathered |= of_candidate > 0 && one_node.is_some();
             self.spread |= of_candidate > 0 && one_node.is_none();
         }
-        self.nodes.add(&by_node, MAX_NODES);
-        self.pods.add(&by_pod, MAX_PODS);
-        self.remember(rows);
+        self.nodes.add(&by_node, room.nodes);
+        self.pods.add(&by_pod, room.pods);
+        self.remember(rows, room.recent);
     }
 
-    fn remember(&mut self, mut rows: Vec<CrashRow>) {
+    fn remember(&mut self, mut rows: Vec<CrashRow>, most: usize) {
         rows.sort();
         self.recent.append(&mut rows);
-        let old = self.recent.len().saturating_sub(MAX_RECENT);
+        let old = self.recent.len().saturating_sub(most);
         self.recent.drain(..old);
     }
 }

@@ -111,6 +111,16 @@ impl LeftOut {
         self.without.iter().map(|entry| entry.ln_e.value()).reduce(f64::min).unwrap_or_else(|| self.whole())
     }
 
+    /// How many units, or groups of them, are left out one by one.
+    pub fn places(&self) -> usize {
+        self.without.len()
+    }
+
+    /// Drops the places of units that never crashed.
+    pub fn shed(&mut self) {
+        self.without.retain(|entry| entry.crashes > 0);
+    }
+
     /// How many units had a crash of the candidate that was compared.
     pub fn crashed(&self) -> usize {
         self.without.iter().filter(|entry| entry.crashes > 0).count()

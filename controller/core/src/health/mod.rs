@@ -31,7 +31,7 @@ mod verdict;
 mod tests;
 
 pub use arms::{Arm, Arms, Crash, NodeArms, Stratum};
-pub use evidence::{Counts, CrashRow, Evidence, MAX_EVIDENCE_BYTES};
+pub use evidence::{Counts, CrashRow, Evidence, MAX_EVIDENCE_BYTES, Room};
 pub use promotion::{Promotion, alpha_of_budget, promotion_martingale, stage_evidence};
 pub use verdict::{Alarm, Doubt, HoldReason, MIN_CRASHES, Verdict};
 

@@ -60,7 +60,6 @@ fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
     let adopted = view
         .facts
         .interventions(InterventionKind::Adopt, &view.stage.name)
-        .chain(view.facts.interventions(InterventionKind::Promote, &view.stage.name))
         .filter(|i| !view.life.heard.contains(&idle::heard_id(i, &view.stage.name)))
         .find_map(|i| Some((i, view.facts.release_of(view.life, i.digest.as_ref()?)?)));
     if let Some((asked, release)) = adopted
@@ -85,7 +84,8 @@ fn step_without_way_back(view: &StageView<'_>, turn: &mut Turn) {
     if view.seen.stale_since.is_some() {
         return;
     }
-    if turn.status.reason == "NoSafeDigest" && idle::enter_newer(view, turn) {
+    // What a person promotes is judged first: until it is verified here it is nothing to return to (I5).
+    if idle::enter_past_rollback(view, turn, turn.status.reason != "NoSafeDigest") {
         return;
     }
     let ready_after_all = turn.status.reason == "RollbackNotReady" && ready_again(view, turn);

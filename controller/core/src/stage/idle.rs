@@ -177,9 +177,17 @@ fn soak_again(view: &StageView<'_>, current: Option<&Verified>) -> Option<Releas
     (stale && waited_for && !quarantined).then(|| current.release.clone())
 }
 
-/// There is no safe digest to go back to: a newer release may enter all the same (L4).
-pub fn enter_newer(view: &StageView<'_>, turn: &mut Turn) -> bool {
-    let Next::Enter(entry) = next(view, turn) else { return false };
+/// A rollback that cannot end: a newer release may enter all the same (L4), or only what a person promotes.
+pub fn enter_past_rollback(view: &StageView<'_>, turn: &mut Turn, only_promoted: bool) -> bool {
+    let next = if only_promoted {
+        promoted(view, turn).map(Box::new)
+    } else {
+        match next(view, turn) {
+            Next::Enter(entry) => Some(entry),
+            Next::Wait(_) => None,
+        }
+    };
+    let Some(entry) = next else { return false };
     if keeps_out(view, turn, &entry).is_some() {
         return false;
     }

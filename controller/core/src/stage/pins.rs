@@ -13,11 +13,13 @@ use crate::{
     policy::{DeletionPolicy, PodsTarget, Policy, Target},
     status::{Flight, Phase, Pinned, Source, Step, Verified},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
 /// After so many changes by somebody else a pin is left alone.
 pub const CONTESTED_AFTER: u32 = 2;
+/// How long the first pins wait for the tag of what was adopted.
+const NAMED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 /// Namespaces whose pins are remembered as seen.
 const REMEMBERED: usize = 64;
 
@@ -67,7 +69,8 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
     }
     let Some(wanted) = wanted(view, turn) else { return };
     // Adopted from explicit versions: nobody's version is changed by a pin that was not there.
-    let not_yet = adopted_without_tags(turn, &wanted) && mine(view).next().is_none();
+    let not_yet = mine(view).next().is_none()
+        && (adopted_without_tags(turn, &wanted) || named_soon(view, turn, &wanted));
     if not_yet || (view.conflict.is_some() && !wanted.back) {
         return;
     }
@@ -102,6 +105,21 @@ pub fn keep(view: &StageView<'_>, turn: &mut Turn) {
 fn adopted_without_tags(turn: &Turn, wanted: &Wanted) -> bool {
     let adopted = |v: &Verified| v.source == Source::Adopted && v.release.digest == wanted.release.digest;
     !wanted.candidate && wanted.only_tags.is_empty() && turn.status.verified.iter().any(adopted)
+}
+
+/// The tag of what was adopted is being looked for: the first pins wait for it, so that they are written once.
+fn named_soon(view: &StageView<'_>, turn: &mut Turn, wanted: &Wanted) -> bool {
+    let adopted = turn.status.verified.iter().find(|v| v.release.digest == wanted.release.digest);
+    let Some(adopted) = adopted.filter(|v| v.source == Source::Adopted && v.release.tag.is_none()) else {
+        return false;
+    };
+    let until = adopted.at.saturating_add(NAMED_WITHIN).unwrap_or(view.now);
+    let listed = view.all.catalogue.ranking.is_some() && view.all.catalogue.failing.is_none();
+    let soon = listed && !view.facts.tags_looked_at() && view.now < until;
+    if soon {
+        turn.wake(until);
+    }
+    soon
 }
 
 /// The pins that this stage has written.

@@ -7,7 +7,7 @@
 
 use super::view::{PodView, StageView};
 use crate::{
-    health::{Arm, Arms, Crash, Stratum},
+    health::{Arm, Arms, Crash, Room, Stratum},
     image::Release,
     status::Flight,
 };
@@ -73,7 +73,8 @@ pub fn look(view: &StageView<'_>, flight: &mut Flight) -> (Looked, Timestamp) {
     if ticks > 0 {
         let crashes = crashes_since(&open.sampled, &sampled);
         let hours = length.as_secs_f64() * f64::from(i32::try_from(ticks).unwrap_or(1)) / 3600.0;
-        flight.health.evidence.tick(tick, hours, &open.arms, &crashes);
+        let room = Room::of(view.policy.stages.len());
+        flight.health.evidence.tick_within(room, tick, hours, &open.arms, &crashes);
         for crash in &crashes {
             let arm = usize::from(crash.arm == Arm::Baseline);
             found.crashes[arm] += 1;

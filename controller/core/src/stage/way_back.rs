@@ -60,7 +60,7 @@ pub fn choose(view: &StageView<'_>, turn: &mut Turn, rollback: &Rollback) -> Way
         None => "there is no safe release to return to".to_owned(),
     };
     Way::None(format!(
-        "{} is bad ({}), and {why}; Adopt or Promote a digest",
+        "{} is bad ({}), and {why}; Adopt a digest to return to, or Promote one",
         label(&rollback.bad),
         rollback.message
     ))

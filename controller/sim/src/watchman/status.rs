@@ -60,7 +60,7 @@ fn entered_in_order(
     else {
         return;
     };
-    if world.quarantines.iter().any(|q| q.covers(&flight.release)) {
+    if world.quarantine_of(&flight.release).is_some() {
         found.push(format!("I4: {} enters {} though it is quarantined", flight.release.digest, is.name));
     }
     let again = was.current.as_ref() == Some(&flight.release.digest);
@@ -136,7 +136,7 @@ fn rollbacks_are_safe(world: &World, is: &StageStatus, found: &mut Vec<String>) 
     if !is.verified.iter().any(|v| v.release.digest == to.digest) {
         found.push(format!("I5: {} is taken back to {}, never verified there", is.name, to.digest));
     }
-    if world.quarantines.iter().any(|q| q.covers(to)) {
+    if world.quarantine_of(to).is_some() {
         found.push(format!("I5: {} is taken back to a quarantined release", is.name));
     }
 }

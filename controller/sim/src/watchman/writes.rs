@@ -46,7 +46,7 @@ pub fn pinned(world: &World, status: &Status, namespace: &str, spec: &PinSpec, f
     }
     if let Some(rollback) = &mine.rollback
         && rollback.quarantine.is_some()
-        && !world.quarantines.iter().any(|q| q.covers(&rollback.bad))
+        && world.quarantine_of(&rollback.bad).is_none()
     {
         found.push(format!("I4: the pin in {namespace} was taken back before the Quarantine"));
     }
@@ -63,7 +63,7 @@ fn may_be_written(world: &World, what: &str, found: &mut Vec<String>) {
 
 fn not_quarantined(world: &World, digest: &Digest, what: &str, found: &mut Vec<String>) {
     let release = world.pushed.iter().find(|r| r.answers_to(digest));
-    if let Some(q) = release.and_then(|r| world.quarantines.iter().find(|q| q.covers(r))) {
+    if let Some(q) = release.and_then(|r| world.quarantine_of(r)) {
         found.push(format!("I4: {what} was given {digest}, quarantined as {}", q.name));
     }
 }
@@ -121,7 +121,7 @@ fn of_this_stage(
         if !known {
             found.push(format!("I5: {pod} was taken back to {digest}, never verified in {}", mine.name));
         }
-        let there = world.quarantines.iter().any(|q| q.covers(&rollback.bad));
+        let there = world.quarantine_of(&rollback.bad).is_some();
         if rollback.quarantine.is_some() && !there {
             found.push(format!("I4: {pod} was taken back before the Quarantine"));
         }

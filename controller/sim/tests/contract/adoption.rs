@@ -131,3 +131,32 @@ fn a_version_above_the_range_is_known_by_its_tag_and_never_lowered() {
     story.pass(60);
     assert_eq!(story.runs("0.27.0"), 3, "{}", story.history());
 }
+
+#[test]
+fn a_pin_is_written_once_at_adoption_with_its_tag() {
+    let story = Story::prod(4);
+    let pins: Vec<_> = story
+        .world
+        .records
+        .iter()
+        .filter_map(|r| match &r.what {
+            lockkeeper_sim::Effect::Pinned { spec, .. } => Some(spec.tag.as_ref().map(ToString::to_string)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pins, [Some("0.28.0".to_owned())]);
+}
+
+#[test]
+fn pins_do_not_wait_for_a_tag_that_nobody_has() {
+    let mut story = Story::new(stages(&["prod"]), &[]);
+    let nameless = release("nameless");
+    story.world.push(&nameless, &["edge"], lockkeeper_sim::Behaviour::default());
+    let mut owner = super::owner("prod", "api", 4);
+    owner.image = format!("{}:edge", crate::common::REPOSITORY);
+    story.world.add_owner(owner);
+    story.ask(InterventionKind::Hold, "prod", None, "kim");
+    story.pass(2);
+    assert_eq!(story.world.pins.len(), 1, "{}", story.history());
+    assert_eq!(story.world.pins[0].spec.digest, nameless.digest);
+}

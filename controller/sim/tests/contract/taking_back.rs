@@ -3,7 +3,11 @@
 use super::{Story, crash_at_start, stages, waves};
 use crate::common::{REPOSITORY, wave};
 use jiff::SignedDuration;
-use lockkeeper_core::{decision::Action, observed::InterventionKind, status::Phase};
+use lockkeeper_core::{
+    decision::Action,
+    observed::{Answer, InterventionKind},
+    status::Phase,
+};
 use lockkeeper_sim::{Effect, release};
 
 /// Two verified releases above what was adopted: 0.28, 0.29, 0.30 runs.
@@ -300,4 +304,114 @@ fn the_guard_takes_back_what_turns_bad_after_it_was_verified_and_ends() {
         story.pass(30);
         assert_eq!(story.runs("0.28.0") == 6, taken_back, "after {hours} h: {}", story.history());
     }
+}
+
+/// The same platforms under another index: somebody added an attestation.
+fn pushed_again(name: &str) -> lockkeeper_core::image::Release {
+    let mut again = release(name);
+    again.digest = lockkeeper_core::image::Digest::of(format!("{name}/attested").as_bytes());
+    again
+}
+
+#[test]
+fn r19_i4_a_quarantine_of_an_index_alone_holds_its_contents_back_under_another_index() {
+    let mut story = Story::prod(4);
+    let bad = story.good("0.29.0");
+    story.pass(60);
+    assert_eq!(story.runs("0.29.0"), 4);
+    story.world.quarantine_index_by_person(&bad.digest);
+    story.pass(20);
+    assert_eq!(story.runs("0.28.0"), 4, "{}", story.history());
+    // Nothing of it is in the status any more when it comes again, and the controller was started anew.
+    let again = pushed_again("0.29.0");
+    story.world.push(&again, &["0.29.0", "latest"], lockkeeper_sim::Behaviour::default());
+    story.world.kill_controller();
+    let moves = story.moves().len();
+    story.pass(60);
+    assert_eq!((story.world.running(&again), story.moves().len()), (0, moves), "{}", story.history());
+    // Deleting the Quarantine releases it.
+    story.world.quarantines.clear();
+    story.pass(60);
+    assert_eq!(story.world.running(&again), 4, "{}", story.history());
+}
+
+#[test]
+fn i8_nothing_enters_while_nobody_can_say_what_a_quarantine_holds_back() {
+    let mut story = Story::prod(4);
+    story.good("0.29.0");
+    let bad = pushed_again("0.29.0");
+    story.world.push(&bad, &[], lockkeeper_sim::Behaviour::default());
+    story.world.quarantine_index_by_person(&bad.digest);
+    let entered = |failed: bool| {
+        let decided = story.decide_on(|seen| {
+            if failed {
+                let failure = lockkeeper_core::observed::Failure {
+                    since: story.world.now,
+                    reason: "Unreachable".to_owned(),
+                    message: "it does not answer".to_owned(),
+                };
+                seen.answers.digests.insert(bad.digest.clone(), Answer::Failed(failure));
+            } else {
+                seen.answers.digests.insert(bad.digest.clone(), Answer::Absent);
+            }
+            let good = release("0.29.0");
+            seen.answers.tags.insert("0.29.0".parse().unwrap(), Answer::Known(good.clone()));
+            seen.answers.tags_now.insert("0.29.0".parse().unwrap(), Answer::Known(good.clone()));
+            let key = (story.world.policy.image.clone(), good.digest);
+            seen.answers.pullable.insert(key, Answer::Known(()));
+        });
+        (decided.status.stages[0].flight.is_some(), decided.status.stages[0].reason.clone())
+    };
+    assert_eq!(entered(true), (false, "Checking".to_owned()));
+    // That there is none is an answer.
+    assert!(entered(false).0);
+}
+
+/// Blocked without a way back, and 0.27.0 promoted, which behaves like this.
+fn promoted_out_of_blocked(behaviour: lockkeeper_sim::Behaviour) -> Story {
+    let mut story = Story::prod(4);
+    story.ask(InterventionKind::RollBack, "prod", None, "kim");
+    story.pass(10);
+    assert_eq!(story.reason(0), (Phase::Blocked, "NoSafeDigest"));
+    story.world.behaviours.insert(release("0.27.0").digest, behaviour);
+    story.promote("prod", &release("0.27.0"), &[]);
+    story.pass(4);
+    let verified = story.stage(0).verified.iter().any(|v| v.release.digest == release("0.27.0").digest);
+    assert!(!verified, "nothing to return to before it was judged: {}", story.history());
+    story
+}
+
+#[test]
+fn i5_what_is_promoted_out_of_blocked_is_judged_first() {
+    let mut story = promoted_out_of_blocked(lockkeeper_sim::Behaviour::default());
+    assert_eq!(story.reason(0).0, Phase::Soaking, "{}", story.history());
+    story.pass(30);
+    assert_eq!((story.runs("0.27.0"), story.told("Verified")), (4, 1), "{}", story.history());
+}
+
+#[test]
+fn i5_what_is_promoted_out_of_blocked_and_bad_is_never_returned_to() {
+    let mut story = promoted_out_of_blocked(crash_at_start());
+    story.pass(60);
+    assert_eq!(story.reason(0), (Phase::Blocked, "NoSafeDigest"), "{}", story.history());
+    assert_eq!((story.told("PutBack"), story.told("Verified")), (1, 0), "{}", story.history());
+    // A person can still say what to return to.
+    let fix = release("0.28.1");
+    story.world.push(&fix, &["0.28.1"], lockkeeper_sim::Behaviour::default());
+    story.ask(InterventionKind::Adopt, "prod", Some(&fix), "kim");
+    story.pass(60);
+    assert_eq!(story.runs("0.28.1"), 4, "{}", story.history());
+}
+
+#[test]
+fn after_a_quarantine_what_the_stages_run_is_no_news() {
+    let mut story = with_history(4);
+    let told = story.told("CandidateFound");
+    assert_eq!(told, 3, "0.28.0 before it was adopted, 0.29.0, 0.30.0");
+    story.world.quarantine_by_person(&release("0.30.0"));
+    story.pass(60);
+    assert_eq!((story.runs("0.29.0"), story.told("CandidateFound")), (4, told), "{}", story.history());
+    story.good("0.31.0");
+    story.pass(1);
+    assert_eq!(story.told("CandidateFound"), told + 1);
 }

@@ -137,13 +137,14 @@ impl Entry {
         match (what, self.kept.as_ref()?) {
             (What::Digest(_), Kept::Release(Some(_))) => None,
             (What::Pullable(_), Kept::Exists(true)) => Some(PULLABLE_FOR),
-            (What::Digest(_) | What::Pullable(_), _) => Some(ABSENT_FOR),
+            (What::Pullable(_), _) => Some(ABSENT_FOR),
             (What::Tag(_), _) => {
                 let fresh =
                     self.wants.values().any(|w| now.duration_since(w.asked) < w.interval * IDLE_INTERVALS);
                 Some(if fresh { interval } else { interval * IDLE_INTERVALS })
             }
-            (What::Tags, _) => Some(interval),
+            // A digest that is not there is somebody else's, most likely: a Quarantine of the namespace names any image.
+            (What::Tags | What::Digest(_), _) => Some(interval),
         }
     }
 }
@@ -194,7 +195,7 @@ mod tests {
             (tag.clone(), entry(Some(Kept::Release(None)), 0, now), secs(300)),
             (tag, entry(Some(known()), 0, long_ago), secs(3600)),
             (by_digest.clone(), entry(Some(known()), 0, now), None),
-            (by_digest, entry(Some(Kept::Release(None)), 0, now), secs(60)),
+            (by_digest, entry(Some(Kept::Release(None)), 0, now), secs(300)),
             (pullable.clone(), entry(Some(Kept::Exists(true)), 0, now), secs(600)),
             (pullable.clone(), entry(Some(Kept::Exists(false)), 0, now), secs(60)),
             (pullable.clone(), entry(None, 1, now), secs(30)),

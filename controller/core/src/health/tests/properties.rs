@@ -307,3 +307,23 @@ fn the_schema_is_one_that_kubernetes_accepts() {
         assert!(!schema.contains(format), "{format} in {schema}");
     }
 }
+
+#[test]
+fn with_less_room_a_bad_node_convicts_nobody_and_a_bad_release_is_found() {
+    for stages in [2, 4, 8, 16] {
+        let room = crate::health::Room::of(stages);
+        let arms = one_per_node(30, 300);
+        let mut one_bad_node = Evidence::default();
+        let mut bad_release = Evidence::default();
+        for tick in 1..=24 {
+            let turn = usize::try_from(tick).unwrap();
+            one_bad_node.tick_within(room, tick, MINUTE, &arms, &[super::crash_on(7, 30)]);
+            bad_release.tick_within(room, tick, MINUTE, &arms, &[super::crash_on(turn % 30, 30)]);
+        }
+        assert!(one_bad_node.e_leave_one_out() <= 1.0, "{stages}: {}", one_bad_node.e_leave_one_out());
+        assert!(bad_release.e_leave_one_out() > 200.0, "{stages}: {}", bad_release.e_leave_one_out());
+        let before = bad_release.clone();
+        bad_release.shed();
+        assert!((before.e_leave_one_out() - bad_release.e_leave_one_out()).abs() < 1e-9, "{stages}");
+    }
+}

@@ -1,135 +1,20 @@
-//! Random worlds and random things that happen in them.
+//! A random world in motion: what happens is played out, and in the end it comes to rest.
 
-use super::{REPOSITORY, owner, policy, stage, wave};
+use super::events::{Event, Kind, Setup};
+use crate::common::{REPOSITORY, owner, policy, stage, wave};
 use jiff::SignedDuration;
 use lockkeeper_core::{
     image::{Digest, Release},
     observed::{InterventionKind, Skip},
-    policy::{Mode, Namespaces, Target, Window, WindowKind},
+    policy::{DeletionPolicy, Mode, Namespaces, Target, Window, WindowKind},
 };
 use lockkeeper_sim::{
     Behaviour, World, WorldSettings, release,
     watchman::{Watchman, run_until},
 };
-use proptest::prelude::*;
 use std::{collections::BTreeSet, str::FromStr as _};
 
-pub const STEP: SignedDuration = SignedDuration::from_mins(2);
-
-/// A world before anything happens.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    pub seed: u64,
-    /// 0: one stage; 1: two; 2: three in a row; 3: one, then two; 4: two, then one.
-    pub shape: u8,
-    /// All stages in one namespace, told apart by a label.
-    pub together: bool,
-    /// Pods per owner, per stage.
-    pub owners: Vec<Vec<usize>>,
-    /// An owner on an explicit, older version.
-    pub explicit: Option<usize>,
-    pub repair: bool,
-}
-
-pub fn setup() -> impl Strategy<Value = Setup> {
-    let owners = prop::collection::vec(prop::collection::vec(1usize..6, 1..4), 3);
-    (1u64..1000, 0u8..5, any::<bool>(), owners, prop::option::weighted(0.2, 0usize..3), any::<bool>())
-        .prop_map(|(seed, shape, together, owners, explicit, repair)| Setup {
-            seed,
-            shape,
-            together,
-            owners,
-            explicit,
-            repair,
-        })
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    Good,
-    Crashes,
-    CrashesLast,
-    NeverReady,
-    CrashAtStart,
-    CrashAtStartLast,
-}
-
-/// Something that happens. Numbers are taken modulo what there is.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Pass(u8),
-    Push(Kind),
-    PushAgain,
-    MoveTag,
-    DeleteTag(usize),
-    CollectGarbage(usize),
-    Registry(bool),
-    Watches(bool),
-    Kill(usize),
-    DeletePod(usize),
-    Roll(usize),
-    Scale(usize, usize),
-    BirthPins(bool),
-    EditPod(usize, usize),
-    EditPin(usize, usize, bool),
-    DeletePin(usize),
-    Quarantine(usize),
-    LiftQuarantine(usize),
-    Ask(InterventionKind, usize, usize, bool),
-    Withdraw(usize),
-    Suspend(bool),
-    Observe(bool),
-    Windows(usize, bool),
-    Soak(usize, i64),
-    AddStage,
-    ApplicationDown(usize, bool),
-    RefuseMoves(bool),
-}
-
-pub fn event() -> impl Strategy<Value = Event> {
-    use Event as E;
-    let kind = prop_oneof![
-        3 => Just(Kind::Good), 1 => Just(Kind::Crashes), 2 => Just(Kind::CrashesLast), 1 => Just(Kind::NeverReady),
-        1 => Just(Kind::CrashAtStart), 1 => Just(Kind::CrashAtStartLast)
-    ];
-    let ask = prop_oneof![
-        Just(InterventionKind::Hold),
-        Just(InterventionKind::Resume),
-        Just(InterventionKind::Approve),
-        Just(InterventionKind::Promote),
-        Just(InterventionKind::RollBack),
-        Just(InterventionKind::Adopt)
-    ];
-    let happens = prop_oneof![
-        6 => kind.prop_map(E::Push),
-        1 => Just(E::PushAgain),
-        1 => Just(E::MoveTag),
-        1 => (0usize..9).prop_map(E::DeleteTag),
-        1 => (0usize..9).prop_map(E::CollectGarbage),
-        2 => any::<bool>().prop_map(E::Registry),
-        2 => any::<bool>().prop_map(E::Watches),
-        4 => (1usize..5).prop_map(E::Kill),
-        3 => (0usize..40).prop_map(E::DeletePod),
-        1 => (0usize..9).prop_map(E::Roll),
-        1 => (0usize..9, 1usize..6).prop_map(|(a, b)| E::Scale(a, b)),
-        1 => any::<bool>().prop_map(E::BirthPins),
-        1 => (0usize..40, 0usize..9).prop_map(|(a, b)| E::EditPod(a, b)),
-        1 => (0usize..9, 0usize..9, any::<bool>()).prop_map(|(a, b, c)| E::EditPin(a, b, c)),
-        1 => (0usize..9).prop_map(E::DeletePin),
-        1 => (0usize..9).prop_map(E::Quarantine),
-        1 => (0usize..9).prop_map(E::LiftQuarantine),
-        3 => (ask, 0usize..4, 0usize..9, any::<bool>()).prop_map(|(a, b, c, d)| E::Ask(a, b, c, d)),
-        1 => (0usize..9).prop_map(E::Withdraw),
-        1 => any::<bool>().prop_map(E::Suspend),
-        1 => any::<bool>().prop_map(E::Observe),
-        1 => (0usize..4, any::<bool>()).prop_map(|(a, b)| E::Windows(a, b)),
-        1 => (0usize..4, 1i64..30).prop_map(|(a, b)| E::Soak(a, b)),
-        1 => Just(E::AddStage),
-        1 => (0usize..40, any::<bool>()).prop_map(|(a, b)| E::ApplicationDown(a, b)),
-        1 => any::<bool>().prop_map(E::RefuseMoves),
-    ];
-    prop_oneof![5 => (1u8..40).prop_map(E::Pass), 6 => happens]
-}
+const STEP: SignedDuration = SignedDuration::from_mins(2);
 
 /// What plays: the world, its oracle, and what is needed to go on.
 #[derive(Clone)]
@@ -302,11 +187,11 @@ impl Play {
                 }
             }
             Event::DeletePin(n) => self.world.delete_pin(n % pins.max(1)),
-            Event::Quarantine(n) => {
-                if let Some(release) = self.any_release(*n) {
-                    self.world.quarantine_by_person(&release);
-                }
-            }
+            Event::Quarantine(n) => match self.any_release(*n) {
+                Some(release) if n.is_multiple_of(2) => self.world.quarantine_by_person(&release),
+                Some(release) => self.world.quarantine_index_by_person(&release.digest),
+                None => {}
+            },
             Event::LiftQuarantine(n) => {
                 let count = self.world.quarantines.len();
                 if count > 0 {
@@ -332,6 +217,7 @@ impl Play {
                 stage.hash = format!("hash-{}-{minutes}", stage.name);
             }
             Event::AddStage => self.add_stage(),
+            Event::RemoveStage(release) => self.remove_stage(*release),
             Event::ApplicationDown(n, down) => {
                 if let Some(pod) = self.world.pods.get_mut(n % pods.max(1)) {
                     pod.app_down = *down;
@@ -369,8 +255,8 @@ impl Play {
 
     fn ask(&mut self, kind: InterventionKind, stage: usize, r: usize, all: bool) {
         let chosen = match kind {
-            // Without a way back, both name what to return to: a person's word, which nobody judges.
-            InterventionKind::Adopt | InterventionKind::Promote => self.good_release(r),
+            // Without a way back it names what to return to: a person's word, which nobody judges.
+            InterventionKind::Adopt => self.good_release(r),
             _ => self.any_release(r),
         };
         let digest = chosen.map(|r| r.digest);
@@ -396,6 +282,14 @@ impl Play {
         self.world.policy.generation += 1;
         self.world.add_owner(owner_in("extra", "app0", 2, self.together));
         self.pass(4);
+    }
+
+    /// The stage that was added goes again, and its pins stay or go.
+    fn remove_stage(&mut self, release: bool) {
+        let policy = &mut self.world.policy;
+        policy.deletion_policy = if release { DeletionPolicy::Release } else { DeletionPolicy::Retain };
+        policy.stages.retain(|s| s.name != "extra");
+        policy.generation += 1;
     }
 
     /// Faults cease, people let go, and a good release comes; enough time passes.
