@@ -1,6 +1,6 @@
 //! What the API server says was changed, and by whom: its audit log.
 //!
-//! Reads are not in it, nor are the heartbeats of the simulated nodes. What the simulated kubelet, the scheduler and
+//! Reads are not in it, but for the controller's, nor are the heartbeats of the simulated nodes. What the simulated kubelet, the scheduler and
 //! kube-controller-manager's controllers do is in it without the request's body.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::Bed;
+use crate::install::CONTROLLER;
 
-/// One request that could change something.
+/// One request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {
-    /// `create`, `update`, `patch`, `delete`, `deletecollection`.
+    /// `create`, `update`, `patch`, `delete`, `deletecollection`; `get`, `list`, `watch`.
     pub verb: String,
     /// Who authenticated.
     pub user: AuditUser,
@@ -93,6 +94,12 @@ impl AuditEvent {
 impl Bed {
     /// All mutating requests until now, oldest first.
     pub fn audit(&self) -> Result<Vec<AuditEvent>> {
+        let mut events = self.whole_audit()?;
+        events.retain(|event| !["get", "list", "watch"].contains(&event.verb.as_str()));
+        Ok(events)
+    }
+
+    fn whole_audit(&self) -> Result<Vec<AuditEvent>> {
         let text = std::fs::read_to_string(self.logs().join("audit.jsonl")).context("no audit log")?;
         // The last line may be half written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -100,6 +107,12 @@ impl Bed {
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("audit line {line}")))
             .collect()
+    }
+
+    /// Everything that the controller asked for, reads included.
+    pub fn requests_of_the_controller(&self) -> Result<Vec<AuditEvent>> {
+        let user = format!("system:serviceaccount:{}:{}", CONTROLLER.0, CONTROLLER.1);
+        Ok(self.whole_audit()?.into_iter().filter(|event| event.user.username == user).collect())
     }
 
     /// Those of one user (`system:serviceaccount:<namespace>:<name>` for a ServiceAccount), impersonated or not.

@@ -1,8 +1,10 @@
-//! Who may do what with Lockkeeper's kinds: people of every role, against a real API server with the shipped policies.
-//! No controller runs here.
+//! Who may do what: people of every role with Lockkeeper's kinds, and the controller with the cluster. A real API server
+//! with the shipped policies and rights.
 
 #[path = "roles/asks.rs"]
 mod asks;
+#[path = "roles/controller.rs"]
+mod controller;
 #[path = "roles/kinds.rs"]
 mod kinds;
 

@@ -11,12 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use super::Bed;
 use super::access::Tokens;
 
-/// Writes, with the request, what is changed; reads are left out. Heartbeats are noise.
+/// Writes, with the request, what is changed; of reads only that the controller made them. Heartbeats are noise.
 const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 omitManagedFields: true
 rules:
+  - {level: Metadata, verbs: [get, list, watch], users: ["system:serviceaccount:lockkeeper-system:lockkeeper"]}
   - {level: None, verbs: [get, list, watch]}
   - {level: None, users: ["system:apiserver"]}
   - {level: None, resources: [{group: coordination.k8s.io, resources: [leases]}], users: [kubelet-sim]}

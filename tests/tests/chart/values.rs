@@ -82,6 +82,7 @@ fn bad_values_are_refused_by_name() {
             ("controller.workloadKinds[0]=Rollout", "at '/controller/workloadKinds/0'"),
             ("controller.podLimit=0", "at '/controller/podLimit'"),
             ("rbac.impersonateIn[0]=Not_A_Name", "at '/rbac/impersonateIn/0'"),
+            ("leaderElection.leaseDuration=soon", "at '/leaderElection/leaseDuration'"),
             ("http.port=80", "at '/http/port'"),
             ("networkPolicy.egressPorts[0]=https", "at '/networkPolicy/egressPorts/0'"),
             ("serviceMonitor.interval=often", "at '/serviceMonitor/interval'"),
