@@ -1,4 +1,4 @@
-//! A proxy before the API server that does as it is told: answers by itself, hangs, or loses a reply.
+//! A proxy before the API server that does as it is told: answers by itself, hangs, loses a reply, or holds a request up.
 //!
 //! Guarantees: what no deed is for goes through unchanged, watches included, with the caller's own credential.
 //! Assumes: whoever uses it speaks HTTP/1 without TLS to it; it is on loopback.
@@ -15,9 +15,11 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use kube::Client;
 use kube::config::AuthInfo;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bed::Bed;
+use crate::eventually::PATIENCE;
 
 /// The most that is read of a request's body.
 const MOST: usize = 8 << 20;
@@ -31,6 +33,8 @@ pub enum Deed {
     Hang,
     /// The API server does it, and the reply is lost: the caller gets a 504.
     LoseReply,
+    /// It goes through once [`Proxy::release`] is called, even if its caller is gone by then.
+    Hold,
 }
 
 type Script = dyn Fn(&http::Method, &str) -> Option<Deed> + Send + Sync;
@@ -39,13 +43,24 @@ type Script = dyn Fn(&http::Method, &str) -> Option<Deed> + Send + Sync;
 pub struct Proxy {
     server: String,
     script: Arc<Mutex<Arc<Script>>>,
+    held: watch::Sender<Held>,
     task: JoinHandle<std::io::Result<()>>,
+}
+
+/// Requests that are held up, or were.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    paths: Vec<String>,
+    released: bool,
+    /// How the API server answered those that went through.
+    answers: Vec<u16>,
 }
 
 #[derive(Clone)]
 struct Through {
     client: Client,
     script: Arc<Mutex<Arc<Script>>>,
+    held: watch::Sender<Held>,
 }
 
 impl Drop for Proxy {
@@ -62,18 +77,37 @@ impl Proxy {
         config.auth_info = AuthInfo::default();
         config.default_retry = false;
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(|_: &_, _: &_| None)));
-        let through = Through { client: Client::try_from(config)?, script: Arc::clone(&script) };
+        let held = watch::Sender::new(Held::default());
+        let client = Client::try_from(config)?;
+        let through = Through { client, script: Arc::clone(&script), held: held.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let server = format!("http://{}", listener.local_addr()?);
         let router = Router::new().fallback(handle).with_state(through);
         let task = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { server, script, task })
+        Ok(Self { server, script, held, task })
     }
 
     /// Its address, for a kubeconfig.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// Waits until a request is held up, and returns its path.
+    pub async fn held(&self) -> Result<String> {
+        let mut held = self.held.subscribe();
+        let held = held.wait_for(|held| !held.paths.is_empty());
+        let held = tokio::time::timeout(PATIENCE, held).await.context("nothing is held up")??;
+        Ok(held.paths.first().context("nothing is held up")?.clone())
+    }
+
+    /// Lets everything that is held up go through, and returns the HTTP status of the first answer.
+    pub async fn release(&self) -> Result<u16> {
+        self.held.send_modify(|held| held.released = true);
+        let mut held = self.held.subscribe();
+        let held = held.wait_for(|held| !held.answers.is_empty());
+        let held = tokio::time::timeout(PATIENCE, held).await.context("it was not answered")??;
+        held.answers.first().copied().context("it was not answered")
     }
 
     /// From now on `script` decides, by method and path with query.
@@ -95,13 +129,35 @@ async fn handle(State(through): State<Through>, request: Request) -> Response {
             let _lost = forward(&through.client, request, &path).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
-        None => forward(&through.client, request, &path).await.unwrap_or_else(|error| {
-            (StatusCode::BAD_GATEWAY, format!("the proxy could not forward it: {error:#}")).into_response()
-        }),
+        Some(Deed::Hold) => match tokio::spawn(hold(through, request, path)).await {
+            Ok(answer) => answer.unwrap_or_else(|error| broken(&error)),
+            Err(error) => broken(&error.into()),
+        },
+        None => forward(&through.client, request, &path).await.unwrap_or_else(|error| broken(&error)),
     }
 }
 
+fn broken(error: &anyhow::Error) -> Response {
+    (StatusCode::BAD_GATEWAY, format!("the proxy could not forward it: {error:#}")).into_response()
+}
+
+/// In a task of its own: its caller may go away.
+async fn hold(through: Through, request: Request, path: String) -> Result<Response> {
+    let onward = read(request, &path).await?;
+    let mut released = through.held.subscribe();
+    through.held.send_modify(|held| held.paths.push(path));
+    released.wait_for(|held| held.released).await?;
+    let answer = through.client.send(onward).await?.map(Body::new);
+    through.held.send_modify(|held| held.answers.push(answer.status().as_u16()));
+    Ok(answer)
+}
+
 async fn forward(client: &Client, request: Request, path: &str) -> Result<Response> {
+    Ok(client.send(read(request, path).await?).await?.map(Body::new))
+}
+
+/// The whole request, as it goes on.
+async fn read(request: Request, path: &str) -> Result<http::Request<kube::client::Body>> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MOST).await.context("the request's body")?;
     let mut onward = http::Request::builder().method(parts.method).uri(path);
@@ -111,6 +167,5 @@ async fn forward(client: &Client, request: Request, path: &str) -> Result<Respon
             onward = onward.header(name, value);
         }
     }
-    let answer = client.send(onward.body(kube::client::Body::from(body.to_vec()))?).await?;
-    Ok(answer.map(Body::new))
+    Ok(onward.body(kube::client::Body::from(body.to_vec()))?)
 }

@@ -134,7 +134,8 @@ async fn is_ready(replica: &Controller) -> Result<()> {
 async fn replica(bed: &Bed, namespace: &str, name: &str) -> Result<Controller> {
     let http = format!("127.0.0.1:{}", ports::free()?);
     let args = ["run", "--http-addr", &http, "--leader-elect", "--lease-namespace", namespace];
-    Controller::start(bed, &format!("{namespace}-{name}"), CONTROLLER, &args, &[("POD_NAME", name)]).await
+    let env = [("POD_NAME", name), ("RUST_LOG", "info")];
+    Controller::start(bed, &format!("{namespace}-{name}"), CONTROLLER, &args, &env).await
 }
 
 /// The controller's rights to a Lease in a namespace, as `deploy/controller-rbac.yaml` has them for its own.

@@ -74,6 +74,32 @@ fn p3_renewals_5xx() {
     });
 }
 
+#[test]
+fn i9_a_write_that_arrives_when_another_leads_is_refused() {
+    run("i9_a_write_that_arrives_when_another_leads_is_refused", async |test| -> Result<()> {
+        let proxy = Proxy::start(test.bed).await?;
+        let pair = Pair::start(test.bed, Some(proxy.server())).await?;
+        // The first move of a pod is on its way for a long time; meanwhile its sender loses the Lease.
+        let moves = |method: &Method, path: &str| path.contains("/pods/") && *method == Method::PATCH;
+        proxy.script(move |method, path| moves(method, path).then_some(Deed::Hold));
+        let story = Story::set(test, &pair.second).await?;
+        let held = proxy.held().await?;
+        proxy.script(move |method, path| {
+            let renews = path.contains("/leases/") && *method == Method::PUT;
+            if renews { Some(Deed::Answer(503)) } else { moves(method, path).then_some(Deed::Hold) }
+        });
+        let pod = held.split('?').next().and_then(|path| path.rsplit('/').next()).context("no pod")?;
+        leads(&pair.second).await?;
+        story.is_given(pod).await.context("the new leader goes on with what the old one had begun")?;
+        let answer = proxy.release().await?;
+        ensure!(answer == 422, "it was answered with {answer}");
+        story.end().await?;
+        ensure!(pair.leaders()? == 2);
+        ensure!(pair.nothing_stale_landed()? >= 1, "the audit log does not show what was refused");
+        pair.second.terminate().await
+    });
+}
+
 /// What the election rests on: a PUT that names the uid never makes a Lease anew, though the API server would.
 #[test]
 fn a_put_makes_no_deleted_lease_anew_if_it_names_the_uid() {

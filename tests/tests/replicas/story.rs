@@ -15,7 +15,7 @@ const PODS: usize = 8;
 /// Pods of the wave.
 const WAVE: usize = 2;
 
-/// The story, up to the moment in which the first pod has been given the bad release.
+/// The story, as far as it has gone.
 pub struct Story<'b> {
     pub scene: Scene<'b>,
     good: Pushed,
@@ -25,6 +25,18 @@ pub struct Story<'b> {
 impl<'b> Story<'b> {
     /// Begins it; `watched` is the replica that shall still run at the end.
     pub async fn begin(test: &Test, watched: &'b Controller) -> Result<Self> {
+        let story = Self::set(test, watched).await?;
+        eventually("the first pod is given 0.29.0", PATIENCE, async || {
+            story.scene.controller.check().await?;
+            ensure!(!story.given(&story.bad)?.is_empty(), "no pod is");
+            Ok(())
+        })
+        .await?;
+        Ok(story)
+    }
+
+    /// The same up to the moment in which the bad release is there to be found.
+    pub async fn set(test: &Test, watched: &'b Controller) -> Result<Self> {
         let namespace = test.namespace("replicas").await?;
         let scene = Scene::on(test.bed, test.admin.clone(), namespace, watched).await?;
         let good = scene.push_first().await?;
@@ -38,14 +50,17 @@ impl<'b> Story<'b> {
         let bad = scene.push("0.29.0").await?;
         let script = Script { restarts_per_pod_hour: 6.0, time_scale: 600.0, ..Script::default() };
         scene.bed.kubelet().await?.rules().add(Rule::new(&bad.digest, script));
-        let story = Self { scene, good, bad };
-        eventually("the first pod is given 0.29.0", PATIENCE, async || {
-            story.scene.controller.check().await?;
-            ensure!(!story.given(&story.bad)?.is_empty(), "no pod is");
+        Ok(Self { scene, good, bad })
+    }
+
+    /// Waits until this pod was given the bad release.
+    pub async fn is_given(&self, pod: &str) -> Result<()> {
+        eventually(&format!("{pod} is given 0.29.0"), PATIENCE, async || {
+            let given = self.given(&self.bad)?;
+            ensure!(given.contains(pod), "given to {given:?}");
             Ok(())
         })
-        .await?;
-        Ok(story)
+        .await
     }
 
     /// The pods that were given a release.

@@ -212,6 +212,25 @@ async fn an_api_server_that_does_not_answer_is_unavailable_by_the_deadline() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn i9_a_write_is_waited_for_no_longer_than_the_fence_holds() {
+    let scene = scene(Server::new(|_| Answer::Hang));
+    let fence = Fence::new(Arc::new(HoldsFor(Duration::from_secs(3))));
+    let policy = scene.policy("otel");
+    let began = tokio::time::Instant::now();
+    let error = scene.kubernetes.effect(&identity(), &fence, &policy, &a_move()).await.unwrap_err();
+    assert!(matches!(&error, EffectError::Unavailable { .. }), "{error}");
+    assert_eq!(began.elapsed().as_secs(), 3);
+}
+
+#[tokio::test]
+async fn i9_without_a_fence_not_even_an_event_is_written() {
+    let scene = scene(Server::new(|asked| panic!("nothing should be asked: {asked:?}")));
+    let event = Event { kind: EventType::Normal, reason: "Verified", stage: None, message: String::new() };
+    let told = scene.kubernetes.publish(&lost_fence(), &scene.stored("otel"), &event).await;
+    assert!(matches!(told, Err(EffectError::Fenced)), "{told:?}");
+}
+
 #[tokio::test]
 async fn k8_a_pin_whose_version_is_not_the_one_decided_on_is_not_written() {
     let scene = scene(Server::new(|asked| panic!("nothing should be asked: {asked:?}")));

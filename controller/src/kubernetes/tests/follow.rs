@@ -185,3 +185,32 @@ async fn k15_p5_an_object_that_cannot_be_read_stops_no_other() {
     );
     assert!(scene.kubernetes.shared.read().pins.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_lists_everything_anew_and_calls_nothing_fresh_until_then() {
+    let mood = Arc::new(Mutex::new("well"));
+    let now = Arc::clone(&mood);
+    let scene = start(Server::new(move |asked| {
+        let missing = asked.path.contains("mutatingadmission");
+        match (*now.lock().unwrap(), asked.path.as_str(), watching(asked)) {
+            _ if missing => Answer::Json(404, status(404, "NotFound", "no such kind")),
+            (_, _, true) => Answer::Silence(vec![]),
+            ("well", "/api/v1/pods", _) => listed(&[pod("a", 3)], "9", ""),
+            ("fails", "/api/v1/pods", _) => Answer::Json(503, status(503, "", "away")),
+            (_, "/api/v1/pods", _) => listed(&[pod("b", 20)], "21", ""),
+            _ => listed(&[], "9", ""),
+        }
+    }));
+    pass(1).await;
+    assert_eq!((names(&scene), stale(&scene)), (vec!["a".to_owned()], vec![]));
+    *mood.lock().unwrap() = "fails";
+    scene.clock.set(50);
+    scene.kubernetes.look_again();
+    let all = scene.kubernetes.watches();
+    assert!(all.iter().all(|watch| watch.stale_since == Timestamp::from_second(50).ok()), "{all:?}");
+    pass(20).await;
+    assert_eq!(stale(&scene), ["Pods"], "its watch would go on, but from what was known before");
+    *mood.lock().unwrap() = "another";
+    pass(31).await;
+    assert_eq!((names(&scene), stale(&scene)), (vec!["b".to_owned()], vec![]));
+}

@@ -2,6 +2,7 @@
 
 mod effects;
 mod follow;
+mod lease;
 mod sight;
 
 use super::{
@@ -122,6 +123,20 @@ struct Holds(bool);
 impl FenceCheck for Holds {
     fn holds(&self) -> bool {
         self.0
+    }
+}
+
+/// A fence that holds for so long.
+#[derive(Debug)]
+struct HoldsFor(Duration);
+
+impl FenceCheck for HoldsFor {
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn left(&self) -> Option<Duration> {
+        Some(self.0)
     }
 }
 
