@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo simulate bench fmt lint docs
+.PHONY: all test demo simulate bench image fmt lint docs
 built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
@@ -27,6 +27,16 @@ bench:
 	cargo bench --locked -p lockkeeper-sim --bench figures
 	cargo build --locked --release -p lockkeeper -p e2e --bin lockkeeper --bin bench
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench $(BENCH)
+
+# The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
+# The binary is static: glibc is linked in, and the paths of this machine are not in it.
+host := $(shell rustc -vV | sed -n 's/^host: //p')
+image:
+	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/src --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
+		cargo build --locked --release --target $(host) -p lockkeeper
+	cargo build --locked -p e2e --bin image
+	$(built)/image --binary $(built)/../$(host)/release/lockkeeper --layout $(built)/../image \
+		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(if $(PUSH),--push $(PUSH))
 
 fmt:
 	cargo fmt --all

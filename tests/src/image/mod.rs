@@ -1,9 +1,14 @@
-//! Images made in memory, and the registry they are pushed to.
+//! Images made in memory, the registry they are pushed to, and the one image of this project.
 //!
 //! Guarantees: what is pushed is a valid OCI image index with one manifest per platform, real config and layers; two
 //! images with different releases or files share no platform manifest and no config.
 
+mod bill;
+mod layout;
 mod registry;
+pub mod release;
+
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -15,6 +20,7 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// A file in a layer.
 #[derive(Clone, Debug)]
@@ -40,6 +46,10 @@ pub struct Image {
     pub entrypoint: Vec<String>,
     /// Labels of the config.
     pub labels: Vec<(String, String)>,
+    /// What else the config says of how it runs: `User`, `Cmd`, …
+    pub settings: serde_json::Map<String, Value>,
+    /// Layers are compressed.
+    pub compressed: bool,
     /// Where set, the index holds an attestation manifest with this text: another index digest, the same contents.
     pub attestation: Option<String>,
 }
@@ -59,6 +69,8 @@ impl Image {
             layers: vec![vec![file]],
             entrypoint: Vec::new(),
             labels: vec![("org.opencontainers.image.version".to_owned(), version.to_owned())],
+            settings: serde_json::Map::new(),
+            compressed: false,
             attestation: None,
         }
     }
@@ -138,9 +150,14 @@ pub(crate) struct Built {
 pub(crate) fn build(image: &Image) -> Result<Built> {
     let layers = image.layers.iter().map(|files| layer(files)).collect::<Result<Vec<_>>>()?;
     let diff_ids: Vec<String> = layers.iter().map(Blob::digest).collect();
+    let layers =
+        if image.compressed { layers.iter().map(compressed).collect::<Result<Vec<_>>>()? } else { layers };
     let layer_descriptors: Vec<Value> = layers.iter().map(Blob::descriptor).collect();
     let labels: serde_json::Map<String, Value> =
         image.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let mut settings = image.settings.clone();
+    settings.insert("Entrypoint".to_owned(), json!(image.entrypoint));
+    settings.insert("Labels".to_owned(), Value::Object(labels));
     let (mut blobs, mut manifests, mut entries) = (layers, Vec::new(), Vec::new());
     let (mut platforms, mut configs) = (Vec::new(), Vec::new());
     for platform in &image.platforms {
@@ -149,7 +166,7 @@ pub(crate) fn build(image: &Image) -> Result<Built> {
         let config = Blob::json(
             &json!({
                 "created": image.created, "os": os, "architecture": architecture,
-                "config": {"Entrypoint": image.entrypoint, "Labels": labels},
+                "config": settings,
                 "rootfs": {"type": "layers", "diff_ids": diff_ids},
             }),
             CONFIG,
@@ -202,6 +219,13 @@ fn attestation(text: &str) -> Result<(Vec<Blob>, Blob)> {
     Ok((vec![config, statement], manifest))
 }
 
+/// The same layer, smaller. The same bytes become the same bytes: the header holds no time and no name.
+fn compressed(layer: &Blob) -> Result<Blob> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(&layer.bytes)?;
+    Ok(Blob::new(packer.finish()?, LAYER_GZIP))
+}
+
 /// One layer, an uncompressed tar.
 fn layer(files: &[File]) -> Result<Blob> {
     let mut archive = tar::Builder::new(Vec::new());
@@ -209,6 +233,8 @@ fn layer(files: &[File]) -> Result<Blob> {
         let mut header = tar::Header::new_ustar();
         header.set_size(u64::try_from(file.contents.len())?);
         header.set_mode(file.mode);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(0);
         header.set_cksum();
         archive

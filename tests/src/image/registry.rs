@@ -1,16 +1,20 @@
-//! A registry over plain HTTP: pushing images, moving tags, deleting manifests, looking.
+//! A registry, over plain HTTP on loopback and over https elsewhere: pushing images and what refers to them, moving tags,
+//! deleting manifests, looking.
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
 
-use super::{Blob, INDEX, Image, MANIFEST, Pushed, build, digest_of};
+use super::release::Attached;
+use super::{Blob, Built, INDEX, Image, MANIFEST, Pushed, build, digest_of};
 
-/// A registry on loopback.
-#[derive(Clone, Debug)]
+/// A registry.
+#[derive(Clone)]
 pub struct Registry {
     host: String,
     http: reqwest::Client,
+    login: Option<(String, String)>,
 }
 
 /// A manifest or index as the registry has it.
@@ -25,13 +29,28 @@ pub struct Manifest {
 }
 
 impl Registry {
-    /// `host` is `127.0.0.1:port`.
+    /// `host` is `127.0.0.1:port` or a registry's name.
     #[must_use]
     pub fn new(host: &str) -> Self {
         crate::install_crypto_provider();
-        let http = reqwest::Client::builder().no_proxy().build();
+        let builder = reqwest::Client::builder();
+        let http = if on_loopback(host) { builder.no_proxy() } else { builder }.build();
         // It fails where no crypto provider is installed, and one is.
-        Self { host: host.to_owned(), http: http.unwrap_or_default() }
+        Self { host: host.to_owned(), http: http.unwrap_or_default(), login: None }
+    }
+
+    /// The same as somebody with this name and password.
+    #[must_use]
+    pub fn with_login(self, login: Option<(String, String)>) -> Self {
+        Self { login, ..self }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let request = match &self.login {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        };
+        Ok(request.send().await?)
     }
 
     /// `127.0.0.1:port`, as image names begin.
@@ -47,7 +66,8 @@ impl Registry {
     }
 
     fn url(&self, path: &str, rest: &str) -> String {
-        format!("http://{}/v2/{path}/{rest}", self.host)
+        let scheme = if on_loopback(&self.host) { "http" } else { "https" };
+        format!("{scheme}://{}/v2/{path}/{rest}", self.host)
     }
 
     /// An error if it does not answer.
@@ -59,13 +79,7 @@ impl Registry {
     /// Pushes an image under a tag. `path` is the repository without the host.
     pub async fn push(&self, path: &str, tag: &str, image: &Image) -> Result<Pushed> {
         let built = build(image)?;
-        for blob in &built.blobs {
-            self.push_blob(path, blob).await?;
-        }
-        for manifest in &built.manifests {
-            self.put_manifest(path, &manifest.digest(), manifest.media_type, manifest.bytes.clone()).await?;
-        }
-        self.put_manifest(path, tag, built.index.media_type, built.index.bytes.clone()).await?;
+        self.push_built(path, tag, &built).await?;
         Ok(Pushed {
             repository: self.repository(path),
             digest: built.index.digest(),
@@ -74,17 +88,52 @@ impl Registry {
         })
     }
 
+    pub(crate) async fn push_built(&self, path: &str, tag: &str, built: &Built) -> Result<()> {
+        for blob in &built.blobs {
+            self.push_blob(path, blob).await?;
+        }
+        for manifest in &built.manifests {
+            self.put_manifest(path, &manifest.digest(), manifest.media_type, manifest.bytes.clone()).await?;
+        }
+        self.put_manifest(path, tag, built.index.media_type, built.index.bytes.clone()).await.map(drop)
+    }
+
+    /// Pushes what refers to an image. A registry that does not keep such lists itself gets one under the tag
+    /// that the distribution specification names.
+    pub(crate) async fn attach(&self, path: &str, attached: &Attached) -> Result<()> {
+        for blob in &attached.blobs {
+            self.push_blob(path, blob).await?;
+        }
+        let manifest = &attached.manifest;
+        let answer =
+            self.put_manifest(path, &manifest.digest(), manifest.media_type, manifest.bytes.clone()).await?;
+        if answer.headers().contains_key("OCI-Subject") {
+            return Ok(());
+        }
+        let tag = attached.subject.replace(':', "-");
+        let mut list: Value = match self.manifest(path, &tag).await? {
+            Some(found) => serde_json::from_slice(&found.bytes).context("the list of what refers to it")?,
+            None => json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}),
+        };
+        let entries = list["manifests"].as_array_mut().context("a list without manifests")?;
+        if entries.iter().any(|entry| entry["digest"] == manifest.digest().as_str()) {
+            return Ok(());
+        }
+        entries.push(attached.entry());
+        self.put_manifest(path, &tag, INDEX, serde_json::to_vec(&list)?).await.map(drop)
+    }
+
     /// Points `tag` at what `reference` (a tag or a digest) names in the same repository.
     pub async fn tag(&self, path: &str, reference: &str, tag: &str) -> Result<()> {
         let found = self.manifest(path, reference).await?;
         let manifest = found.with_context(|| format!("{path} has no {reference}"))?;
-        self.put_manifest(path, tag, &manifest.media_type, manifest.bytes).await
+        self.put_manifest(path, tag, &manifest.media_type, manifest.bytes).await.map(drop)
     }
 
     /// Deletes a manifest by digest, and with it every tag that points to it.
     pub async fn delete(&self, path: &str, digest: &str) -> Result<()> {
         let url = self.url(path, &format!("manifests/{digest}"));
-        expect(self.http.delete(url).send().await?, &[StatusCode::ACCEPTED]).await.map(drop)
+        expect(self.send(self.http.delete(url)).await?, &[StatusCode::ACCEPTED]).await.map(drop)
     }
 
     /// What a tag or a digest names; `None` where there is nothing.
@@ -93,7 +142,7 @@ impl Registry {
         let accept = format!(
             "{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
         );
-        let answer = self.http.get(url).header(ACCEPT, accept).send().await?;
+        let answer = self.send(self.http.get(url).header(ACCEPT, accept)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -104,19 +153,38 @@ impl Registry {
         Ok(Some(Manifest { digest: digest_of(&bytes), media_type, bytes }))
     }
 
+    /// A blob; an error where there is none.
+    pub async fn blob(&self, path: &str, digest: &str) -> Result<Vec<u8>> {
+        let url = self.url(path, &format!("blobs/{digest}"));
+        let answer = expect(self.send(self.http.get(url)).await?, &[StatusCode::OK]).await?;
+        Ok(answer.bytes().await?.to_vec())
+    }
+
+    /// The descriptors of what refers to a manifest: as the registry lists them, or under the tag that stands for that.
+    pub async fn referrers(&self, path: &str, digest: &str) -> Result<Vec<Value>> {
+        let answer = self.send(self.http.get(self.url(path, &format!("referrers/{digest}")))).await?;
+        let list: Value = if answer.status() == StatusCode::OK {
+            serde_json::from_slice(&answer.bytes().await?)?
+        } else {
+            let found = self.manifest(path, &digest.replace(':', "-")).await?;
+            found.map_or(Ok(Value::Null), |found| serde_json::from_slice(&found.bytes))?
+        };
+        Ok(list["manifests"].as_array().cloned().unwrap_or_default())
+    }
+
     async fn push_blob(&self, path: &str, blob: &Blob) -> Result<()> {
         let digest = blob.digest();
-        let there = self.http.head(self.url(path, &format!("blobs/{digest}"))).send().await?;
+        let there = self.send(self.http.head(self.url(path, &format!("blobs/{digest}")))).await?;
         if there.status() == StatusCode::OK {
             return Ok(());
         }
-        let answer = self.http.post(self.url(path, "blobs/uploads/")).send().await?;
+        let answer = self.send(self.http.post(self.url(path, "blobs/uploads/"))).await?;
         let answer = expect(answer, &[StatusCode::ACCEPTED]).await?;
         let location = answer.headers().get(LOCATION).context("an upload without a Location")?.to_str()?;
         let mut url = answer.url().join(location)?;
         url.query_pairs_mut().append_pair("digest", &digest);
         let put = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream");
-        expect(put.body(blob.bytes.clone()).send().await?, &[StatusCode::CREATED]).await.map(drop)
+        expect(self.send(put.body(blob.bytes.clone())).await?, &[StatusCode::CREATED]).await.map(drop)
     }
 
     async fn put_manifest(
@@ -125,11 +193,15 @@ impl Registry {
         reference: &str,
         media_type: &str,
         bytes: Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<Response> {
         let url = self.url(path, &format!("manifests/{reference}"));
         let put = self.http.put(url).header(CONTENT_TYPE, media_type).body(bytes);
-        expect(put.send().await?, &[StatusCode::CREATED]).await.map(drop)
+        expect(self.send(put).await?, &[StatusCode::CREATED]).await
     }
+}
+
+fn on_loopback(host: &str) -> bool {
+    ["127.0.0.1", "localhost", "[::1]"].contains(&host.rsplit_once(':').map_or(host, |(name, _)| name))
 }
 
 async fn expect(answer: Response, wanted: &[StatusCode]) -> Result<Response> {
