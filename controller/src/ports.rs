@@ -305,6 +305,23 @@ pub trait Rights: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool, EffectError>>;
 }
 
+/// What waits for a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Policies whose pass is due and has not begun.
+    pub due: usize,
+    /// Passes under way.
+    pub running: usize,
+    /// How long the one that waits longest has been due.
+    pub longest: Duration,
+}
+
+/// Who knows what waits for a pass.
+pub trait Waiting: Send + Sync + 'static {
+    /// Now.
+    fn backlog(&self) -> Backlog;
+}
+
 /// What the outside asks of this process.
 pub trait Vital: Send + Sync + 'static {
     /// It makes progress; else why not.

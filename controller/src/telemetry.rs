@@ -3,17 +3,21 @@
 //! Guarantees: the labels are bounded (kinds, outcomes, and one series per policy and stage that exists); nothing
 //! here holds a credential. May not: decide or know an adapter.
 
-use crate::ports::{EffectError, PolicyKey, WatchState};
+mod promotions;
+
+use crate::ports::{Backlog, EffectError, PolicyKey, WatchState};
 use jiff::Timestamp;
 use lockkeeper_core::{
+    conditions::EVIDENCE,
     decision::Action,
-    status::{Phase, Status},
+    status::{Phase, StageStatus, Status},
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use promotions::Promotions;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError, atomic::AtomicU64},
@@ -108,6 +112,10 @@ pub struct Metrics {
     policies: Gauge,
     watch_synced: Family<OfWatch, Gauge>,
     watch_stale: Family<OfWatch, Seconds>,
+    promotions: Promotions,
+    queue_due: Gauge,
+    queue_running: Gauge,
+    queue_wait: Seconds,
     leader: Gauge,
     lease_transitions: Gauge,
     lease_renew_age: Seconds,
@@ -144,6 +152,10 @@ impl Metrics {
             policies: Gauge::default(),
             watch_synced: Family::default(),
             watch_stale: Family::default(),
+            promotions: Promotions::default(),
+            queue_due: Gauge::default(),
+            queue_running: Gauge::default(),
+            queue_wait: Seconds::default(),
             leader: Gauge::default(),
             lease_transitions: Gauge::default(),
             lease_renew_age: Seconds::default(),
@@ -188,6 +200,11 @@ impl Metrics {
         r.register("policies", "Policies that are known", self.policies.clone());
         r.register("watch_synced", "1 once a watch's first list is complete", self.watch_synced.clone());
         r.register("watch_stale_seconds", "How long a watch has not been fresh", self.watch_stale.clone());
+        self.promotions.add_to(r);
+        r.register("queue_due", "Policies whose pass is due and has not begun", self.queue_due.clone());
+        r.register("queue_running", "Passes under way", self.queue_running.clone());
+        let wait = self.queue_wait.clone();
+        r.register("queue_wait_seconds", "How long the policy that waits longest has been due", wait);
         r.register("leader", "1 while this replica is the one that writes", self.leader.clone());
         let transitions = self.lease_transitions.clone();
         r.register("lease_transitions", "How often the Lease went to another replica", transitions);
@@ -241,11 +258,7 @@ impl Metrics {
         let before = known.remove(key).unwrap_or_default();
         let mut now = BTreeSet::new();
         for stage in &status.stages {
-            let of = OfStage {
-                namespace: key.namespace.clone(),
-                policy: key.name.clone(),
-                stage: stage.name.clone(),
-            };
+            let of = OfStage::new(key, &stage.name);
             for (phase, name) in PHASES {
                 self.phase.get_or_create(&of.in_phase(name)).set(i64::from(stage.phase == phase));
             }
@@ -261,6 +274,25 @@ impl Metrics {
         }
         known.insert(key.clone(), now);
         self.policies.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
+    }
+
+    /// A status was stored; `before` is what was stored until then.
+    pub fn stored(&self, key: &PolicyKey, before: &Status, after: &Status) {
+        for stage in &after.stages {
+            let old = before.stages.iter().find(|old| old.name == stage.name);
+            self.promotions.changed(
+                &OfStage::new(key, &stage.name),
+                old.unwrap_or(&StageStatus::default()),
+                stage,
+            );
+        }
+    }
+
+    /// What waits for a pass now.
+    pub fn queue(&self, backlog: Backlog) {
+        self.queue_due.set(i64::try_from(backlog.due).unwrap_or(i64::MAX));
+        self.queue_running.set(i64::try_from(backlog.running).unwrap_or(i64::MAX));
+        self.queue_wait.set(backlog.longest.as_secs_f64());
     }
 
     /// Whether this replica is the one that writes.
@@ -290,6 +322,7 @@ impl Metrics {
         self.in_flight.remove(of);
         self.drifted.remove(of);
         self.unpinned_births.remove(of);
+        self.promotions.drop_stage(of, EVIDENCE.iter().map(|word| word.name));
     }
 
     /// All of it as `OpenMetrics` text, with the watches as they are now.
@@ -309,6 +342,10 @@ impl Metrics {
 }
 
 impl OfStage {
+    fn new(key: &PolicyKey, stage: &str) -> Self {
+        Self { namespace: key.namespace.clone(), policy: key.name.clone(), stage: stage.to_owned() }
+    }
+
     fn in_phase(&self, phase: &'static str) -> OfPhase {
         OfPhase {
             namespace: self.namespace.clone(),
@@ -383,6 +420,53 @@ mod tests {
         let text = metrics.render(&[], now).unwrap();
         assert!(!text.contains("otel") && text.contains("lockkeeper_policies 0"), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_promotion_and_its_rollback_are_counted_once_and_timed() {
+        let metrics = Metrics::new();
+        let key = PolicyKey { namespace: "platform".into(), name: "otel".into() };
+        let digest = lockkeeper_core::image::Digest::of(b"bad");
+        let stage = |more: serde_json::Value| {
+            let mut stage =
+                serde_json::json!({"name": "prod", "phase": "Idle", "since": "2026-11-22T00:10:30Z"});
+            for (name, value) in more.as_object().unwrap() {
+                stage[name] = value.clone();
+            }
+            Status { stages: vec![serde_json::from_value(stage).unwrap()], ..Status::default() }
+        };
+        let flight = serde_json::json!({"flight": {
+            "release": {"digest": digest}, "attempt": "a-1", "entered": "2026-11-22T00:00:00Z", "step": "all",
+            "stepSince": "2026-11-22T00:00:00Z", "readyAtEntry": 1, "unreadyAtEntry": 0, "healthySeconds": 0,
+        }});
+        let rollback = serde_json::json!({"phase": "RollingBack", "rollback": {
+            "bad": {"digest": digest}, "attempt": "r-1", "since": "2026-11-22T00:10:00Z", "reason": "CrashLoop",
+            "message": "", "quarantine": "q",
+        }});
+        let verified = serde_json::json!({"verified": [{
+            "release": {"digest": digest}, "source": "Verified", "at": "2026-11-22T01:00:00Z", "hash": "h",
+        }]});
+        let empty = serde_json::json!({});
+        let story = [&empty, &flight, &flight, &rollback, &rollback, &empty, &verified, &verified];
+        for pair in story.windows(2) {
+            metrics.stored(&key, &stage(pair[0].clone()), &stage(pair[1].clone()));
+        }
+        metrics.stages(&key, &stage(empty));
+        let text = metrics.render(&[], Timestamp::UNIX_EPOCH).unwrap();
+        let of = "namespace=\"platform\",policy=\"otel\",stage=\"prod\"";
+        for line in [
+            format!("lockkeeper_promotions_started_total{{{of}}} 1"),
+            format!("lockkeeper_promotions_verified_total{{{of}}} 1"),
+            format!("lockkeeper_rollbacks_total{{{of},reason=\"CrashLoop\"}} 1"),
+            format!("lockkeeper_quarantines_total{{{of}}} 1"),
+            "lockkeeper_time_to_detect_seconds_sum 600.0".to_owned(),
+            "lockkeeper_time_to_roll_back_seconds_sum 30.0".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        metrics.forget(&key);
+        let text = metrics.render(&[], Timestamp::UNIX_EPOCH).unwrap();
+        assert!(!text.contains("otel"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper::{
-    ports::{EffectError, PolicyKey, WatchState},
+    ports::{Backlog, EffectError, PolicyKey, WatchState},
     telemetry::Metrics,
 };
 use lockkeeper_core::{
@@ -11,7 +11,7 @@ use lockkeeper_core::{
     observed::{ClusterId, ObjectKey},
     status::{StageStatus, Status},
 };
-use std::{fmt::Write as _, fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, process::Command, time::Duration};
 
 #[test]
 fn the_page_of_metrics_is_up_to_date() {
@@ -36,8 +36,10 @@ fn the_page_of_metrics_is_up_to_date() {
             .expect("it grows");
         families += 1;
     }
-    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/telemetry.rs"))
-        .expect("the source is there");
+    let source = |path: &str| {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the source is there")
+    };
+    let source = source("src/telemetry.rs") + &source("src/telemetry/promotions.rs");
     let registered = source.matches(".register(").count() - source.matches("metrics.register()").count();
     assert_eq!(
         families, registered,
@@ -52,6 +54,11 @@ fn driven() -> String {
     let key = PolicyKey { namespace: "platform".into(), name: "otel".into() };
     let stage = StageStatus { name: "prod".into(), ..StageStatus::default() };
     metrics.stages(&key, &Status { stages: vec![stage], ..Status::default() });
+    let [idle, promoting, taking_back] = three_statuses();
+    metrics.stored(&key, &idle, &promoting);
+    metrics.stored(&key, &promoting, &taking_back);
+    metrics.stored(&key, &taking_back, &idle);
+    metrics.queue(Backlog::default());
     metrics.pass("ok", 0.01);
     metrics.pass_error("Observe");
     let action = Action::DeletePin {
@@ -73,6 +80,77 @@ fn driven() -> String {
     let watch = WatchState { kind: "Pod".into(), synced: true, stale_since: None };
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);
     metrics.render(&[watch], now).expect("metrics are text")
+}
+
+#[test]
+fn alerts_and_dashboard_name_only_metrics_and_labels_that_exist() {
+    let text = driven();
+    let series = || text.lines().filter(|line| !line.starts_with('#'));
+    let names: BTreeSet<&str> = series().filter_map(|line| line.split([' ', '{']).next()).collect();
+    // What Prometheus itself adds, and the buckets' label.
+    let mut known = BTreeSet::from(["le".to_owned(), "instance".to_owned()]);
+    for line in series() {
+        known.extend(labels(line).split(", ").map(|label| label.trim_matches('`').to_owned()));
+    }
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/lockkeeper/files").join(file);
+        let content = fs::read_to_string(path).expect("the file is there");
+        // JSON is YAML, too.
+        let content: serde_json::Value = serde_saphyr::from_str(&content).expect("it is YAML");
+        let expressions = strings(&content, "expr");
+        assert!(expressions.len() > 8, "{file}: {expressions:?}");
+        for expression in expressions {
+            let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+            for name in expression.split(word).filter(|name| name.starts_with("lockkeeper_")) {
+                assert!(names.contains(name), "{file}: there is no metric {name}: {expression}");
+            }
+            for list in expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+                for label in list.split(", ") {
+                    assert!(known.contains(label), "{file}: there is no label {label}: {expression}");
+                }
+            }
+        }
+    }
+}
+
+/// All texts of fields of that name, wherever they are.
+fn strings(value: &serde_json::Value, field: &str) -> Vec<String> {
+    match value {
+        serde_json::Value::Array(all) => all.iter().flat_map(|one| strings(one, field)).collect(),
+        serde_json::Value::Object(all) => all
+            .iter()
+            .flat_map(|(name, one)| match one.as_str() {
+                Some(text) if name == field => vec![text.to_owned()],
+                _ => strings(one, field),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A stage with a verified release, with one in flight, and with that one being taken back.
+fn three_statuses() -> [Status; 3] {
+    let status = |more: &str| {
+        let stage =
+            format!("{{\"name\": \"prod\", \"phase\": \"Idle\", \"since\": \"2026-11-22T01:00:00Z\"{more}}}");
+        let stage: StageStatus = serde_json::from_str(&stage).expect("a status");
+        Status { stages: vec![stage], ..Status::default() }
+    };
+    let release = format!("{{\"digest\": \"sha256:{}\"}}", "0".repeat(64));
+    let then = "\"2026-11-22T00:00:00Z\"";
+    [
+        status(&format!(
+            ", \"verified\": [{{\"release\": {release}, \"source\": \"Verified\", \"at\": {then}, \"hash\": \"\"}}]"
+        )),
+        status(&format!(
+            ", \"flight\": {{\"release\": {release}, \"attempt\": \"a\", \"entered\": {then}, \"step\": \"all\", \
+             \"stepSince\": {then}, \"readyAtEntry\": 1, \"unreadyAtEntry\": 0, \"healthySeconds\": 0}}"
+        )),
+        status(&format!(
+            ", \"rollback\": {{\"bad\": {release}, \"attempt\": \"r\", \"since\": {then}, \"reason\": \"CrashLoop\", \
+             \"message\": \"\", \"quarantine\": \"q\"}}"
+        )),
+    ]
 }
 
 /// The names of a series' labels.

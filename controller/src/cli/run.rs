@@ -178,6 +178,7 @@ impl Controller {
             vital: Arc::clone(&self.signs) as _,
             metrics: Arc::clone(&self.metrics),
             watches: Arc::clone(&self.kubernetes) as _,
+            waiting: Arc::new(self.queue.clone()),
             clock,
         };
         let (looking, serving) = (end.clone(), end.clone());

@@ -3,7 +3,7 @@
 //! Guarantees: read only; answers from memory; no answer holds a credential. May not: know an adapter.
 
 use crate::{
-    ports::{Clock, Vital, Watches},
+    ports::{Clock, Vital, Waiting, Watches},
     telemetry::{CONTENT_TYPE, Metrics},
 };
 use axum::{
@@ -26,6 +26,8 @@ pub struct Served {
     pub metrics: Arc<Metrics>,
     /// For `/metrics`: how fresh the watches are.
     pub watches: Arc<dyn Watches>,
+    /// For `/metrics`: what waits for a pass.
+    pub waiting: Arc<dyn Waiting>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -84,6 +86,7 @@ fn answer(state: Result<(), String>) -> Response {
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
+    served.metrics.queue(served.waiting.backlog());
     match served.metrics.render(&served.watches.watches(), served.clock.now()) {
         Ok(text) => ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
@@ -96,7 +99,7 @@ async fn metrics(State(served): State<Served>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::WatchState;
+    use crate::ports::{Backlog, WatchState};
     use axum::{body::Body, http::Request};
     use jiff::Timestamp;
     use tower::ServiceExt;
@@ -118,6 +121,12 @@ mod tests {
         }
     }
 
+    impl Waiting for Sick {
+        fn backlog(&self) -> Backlog {
+            Backlog { due: 3, running: 8, longest: std::time::Duration::from_secs(90) }
+        }
+    }
+
     impl Clock for Sick {
         fn now(&self) -> Timestamp {
             Timestamp::UNIX_EPOCH
@@ -126,8 +135,13 @@ mod tests {
 
     async fn get(path: &str) -> (StatusCode, Option<String>, String) {
         let sick = Arc::new(Sick);
-        let served =
-            Served { vital: sick.clone(), metrics: Arc::default(), watches: sick.clone(), clock: sick };
+        let served = Served {
+            vital: sick.clone(),
+            metrics: Arc::default(),
+            watches: sick.clone(),
+            waiting: sick.clone(),
+            clock: sick,
+        };
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = router(served).oneshot(request).await.unwrap();
         let kind = response.headers().get(CONTENT_TYPE_HEADER).map(|v| v.to_str().unwrap().to_owned());
@@ -149,6 +163,7 @@ mod tests {
         let (status, kind, body) = get("/metrics").await;
         assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(CONTENT_TYPE)));
         assert!(body.contains("lockkeeper_watch_synced{kind=\"Pods\"} 1"), "{body}");
+        assert!(body.contains("lockkeeper_queue_due 3\n"), "{body}");
         assert!(body.ends_with("# EOF\n"));
     }
 }

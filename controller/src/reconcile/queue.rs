@@ -6,7 +6,7 @@
 //! those under way have ended.
 //! Assumes: passes do not block a thread. May not: decide anything, do I/O, know what a pass is.
 
-use crate::ports::{PolicyKey, Wakes};
+use crate::ports::{Backlog, PolicyKey, Waiting, Wakes};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -113,6 +113,18 @@ impl Wakes for Queue {
         state.set_due(key, at);
         drop(state);
         self.shared.changed.notify_one();
+    }
+}
+
+impl Waiting for Queue {
+    fn backlog(&self) -> Backlog {
+        let now = Instant::now();
+        let state = self.lock();
+        Backlog {
+            due: state.due.iter().take_while(|(at, _)| *at <= now).count(),
+            running: state.entries.values().filter(|entry| entry.running).count(),
+            longest: state.due.first().map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at)),
+        }
     }
 }
 
@@ -524,6 +536,8 @@ mod tests {
         sleep(Duration::from_secs(50)).await;
         assert_eq!(queue.stuck(limit), None);
         sleep(Duration::from_secs(20)).await;
+        let backlog = queue.backlog();
+        assert_eq!((backlog.due, backlog.running, backlog.longest.as_secs()), (1, 1, 69));
         assert!(queue.stuck(limit).is_some_and(|why| why.contains("platform/waits has been due for")));
     }
 }

@@ -112,6 +112,7 @@ impl Pen<'_> {
         self.metrics.status_write(written.as_ref().map(|_| ()));
         match written {
             Ok(version) => {
+                self.metrics.stored(&stored.key, &memory.stored, &status);
                 memory.wrote(status, version, Instant::now());
                 Ok(())
             }
