@@ -63,7 +63,7 @@ fn kubectl_asks_the_completion_program_and_gets_candidates() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let commands = asked(&["p"]);
+    let commands = asked(&["pl"]);
     assert!(commands.starts_with("plan\t") && commands.ends_with(":4\n"), "{commands}");
     // No cluster answers there: no names, and no complaint.
     assert_eq!(asked(&["get", "--kubeconfig", "/none", "ot"]), ":4\n");

@@ -28,6 +28,82 @@ const KINDS: [(&str, InterventionKind); 6] = [
 const SKIPS: [(&str, Skip); 4] =
     [("Age", Skip::Age), ("Window", Skip::Window), ("Approval", Skip::Approval), ("Soak", Skip::Soak)];
 
+/// What may be asked for, as people read of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Action {
+    /// The word in `spec.action`.
+    pub name: &'static str,
+    /// What it does, in short.
+    pub means: &'static str,
+    /// The rest of it.
+    pub more: &'static str,
+    /// The command that makes it.
+    pub command: &'static str,
+    /// A reason that somebody may have.
+    pub because: &'static str,
+}
+
+const fn action(
+    name: &'static str,
+    command: &'static str,
+    because: &'static str,
+    means: &'static str,
+    more: &'static str,
+) -> Action {
+    Action { name, means, more, command, because }
+}
+
+/// All of them, in the order of [`InterventionSpec::action`].
+pub const ACTIONS: &[Action] = &[
+    action(
+        "Approve",
+        "approve",
+        "release notes read",
+        "lets one release into stages that ask for approval",
+        "It is bound to the digest: a newer release needs another approval. Distinct people are counted, up to `approval.required` \
+         of the stage. It may be given before the release waits.",
+    ),
+    action(
+        "Adopt",
+        "adopt",
+        "the version before last week",
+        "says which release a stage shall run that has none of its own",
+        "For a stage that is `Mixed`, and for one that is Blocked in the middle of a rollback without a safe release to return to. \
+         What is adopted may be returned to, and does not count as verified.",
+    ),
+    action(
+        "Hold",
+        "hold",
+        "load test",
+        "widens nothing until it is resumed, or until `notAfter`",
+        "Candidates are still chosen, and what turns out bad is still taken back. Without `policyRef` it holds all policies of its \
+         namespace; in the namespace of the installation all of the cluster.",
+    ),
+    action(
+        "Resume",
+        "resume",
+        "load test is over",
+        "ends the holds made before it, refusals, and Blocked",
+        "What it ended stays ended, also after it has expired. A stage that gave a release back without a quarantine may be given it \
+         again; one that is Blocked goes on.",
+    ),
+    action(
+        "Promote",
+        "promote",
+        "CVE-2026-1234",
+        "gives stages a release past the gates that it names",
+        "`skip` names `Age`, `Window`, `Approval` and `Soak` (of the stages before). The release still goes in waves, is still judged, \
+         and the history says who asked. A quarantined one is refused. What is in flight is finished first.",
+    ),
+    action(
+        "RollBack",
+        "rollback",
+        "spans are lost",
+        "takes stages back to their stable release, and quarantines what they had",
+        "With `digest` only if that is what the stage has: otherwise nothing happens. A window or a hold does not stop it.",
+    ),
+];
+
 /// One thing a person asked for, bound to policy, stages and digest. The same name and digest twice is one request.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(

@@ -54,6 +54,16 @@ fn the_reference_of_the_fields_is_up_to_date() {
 }
 
 #[test]
+fn the_reference_of_the_interventions_is_up_to_date() {
+    let known: Vec<&str> = lockkeeper_api::intervention::ACTIONS.iter().map(|action| action.name).collect();
+    let definitions = lockkeeper_api::definitions();
+    let (_, kind) = definitions.iter().find(|(name, _)| name.starts_with("interventions")).unwrap();
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/action/enum";
+    assert_eq!(kind.pointer(path).unwrap(), &serde_json::json!(known), "every action is explained");
+    check("docs/reference/interventions.md", &reference::interventions::page());
+}
+
+#[test]
 fn the_texts_of_the_crds_read_back_as_the_definitions() {
     for ((name, yaml), (_, definition)) in lockkeeper_api::crds().iter().zip(lockkeeper_api::definitions()) {
         let read: Value = serde_saphyr::from_str(yaml).unwrap();

@@ -11,6 +11,7 @@ use crate::{
     observed::Answer,
     select::Order,
     status::{FirstSeen, MovedTag},
+    tags,
 };
 use jiff::Timestamp;
 use std::cmp::Ordering;
@@ -20,19 +21,28 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
     let Some(ranking) = &facts.seen.catalogue.ranking else { return };
     let first_scan = decision.status.first_seen.is_empty() && decision.status.candidate.is_none();
     let (mut chosen, mut moved_now): (Option<Release>, Vec<Tag>) = (None, Vec::new());
+    let (mut seen_tags, mut complete) = (tags::Seen::default(), true);
     for ranked in ranking.best_first.iter().take(LOOK_AT) {
         decision.questions.insert(Question::Tag(ranked.tag.clone()));
         let mut release = match facts.seen.answers.tags.get(&ranked.tag) {
             Some(Answer::Known(release)) => release.clone(),
             // Gone since it was listed: the next one.
-            Some(Answer::Absent) => continue,
+            Some(Answer::Absent) => {
+                seen_tags.note(ranked.tag.as_str(), "TagGone", "it was listed, and is gone".to_owned());
+                continue;
+            }
             // Nobody knows what the best tag is: keep what was chosen.
-            Some(Answer::Failed(_)) | None => break,
+            Some(Answer::Failed(_)) | None => {
+                complete = chosen.is_some();
+                break;
+            }
         };
         release.tag = Some(ranked.tag.clone());
         release.version.clone_from(&ranked.version);
         if moved(facts, decision, &ranked.tag, &release) {
             moved_now.push(ranked.tag.clone());
+            let fix = format!("other contents than before; `Promote` digest {} takes it", release.digest);
+            seen_tags.note(ranked.tag.as_str(), "TagMoved", fix);
             continue;
         }
         let seen = first_seen(facts, decision, &ranked.tag, &release, first_scan);
@@ -40,8 +50,14 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
             // A mutable tag has no version of its own: the time of first sight is its place in the order.
             release.version = Some(seen.round(jiff::Unit::Second).unwrap_or(seen).to_string());
         }
-        if chosen.is_none() && usable(facts, decision, &release) {
-            chosen = Some(release);
+        if chosen.is_none() {
+            match unusable(facts, decision, &release) {
+                Some((reason, message)) => seen_tags.note(ranked.tag.as_str(), reason, message),
+                None => {
+                    seen_tags.note(ranked.tag.as_str(), "Candidate", String::new());
+                    chosen = Some(release);
+                }
+            }
         }
         // Older tags are looked at only while some stage runs a release whose version nobody knows yet.
         if chosen.is_some() && !version_missing(decision) {
@@ -49,20 +65,27 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
         }
         name_running(facts, decision, &ranked.tag);
     }
+    if complete {
+        decision.status.tags = seen_tags.with_the_rest(ranking);
+    }
     if let Some(release) = chosen {
-        // What is older than the candidate concerns nobody any more.
-        decision.status.moved_tags.retain(|m| moved_now.contains(&m.tag));
-        adopt_version(facts, decision, &release);
-        let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
-        if new && news(facts, decision, &release) {
-            let message =
-                format!("{} is the newest release that selection admits", label_and_digest(&release));
-            tell(decision, EventType::Normal, "CandidateFound", message);
-        }
-        let same_text = decision.status.candidate.as_ref() == Some(&release);
-        if !same_text {
-            decision.status.candidate = Some(release);
-        }
+        take(facts, decision, release, &moved_now);
+    }
+}
+
+/// The candidate is known.
+fn take(facts: &Facts<'_>, decision: &mut Decision, release: Release, moved_now: &[Tag]) {
+    // What is older than the candidate concerns nobody any more.
+    decision.status.moved_tags.retain(|m| moved_now.contains(&m.tag));
+    adopt_version(facts, decision, &release);
+    let new = decision.status.candidate.as_ref().is_none_or(|old| !facts.same(old, &release));
+    if new && news(facts, decision, &release) {
+        let message = format!("{} is the newest release that selection admits", label_and_digest(&release));
+        tell(decision, EventType::Normal, "CandidateFound", message);
+    }
+    let same_text = decision.status.candidate.as_ref() == Some(&release);
+    if !same_text {
+        decision.status.candidate = Some(release);
     }
 }
 
@@ -81,23 +104,25 @@ fn tell(decision: &mut Decision, kind: EventType, reason: &'static str, message:
     decision.events.push(Event { kind, reason, stage: None, message });
 }
 
-/// It is not quarantined and has every platform in use.
-fn usable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> bool {
-    if facts.quarantine_of(release).is_some() {
-        return false;
+/// Why a release cannot be the candidate: it is quarantined, or lacks a platform in use.
+fn unusable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> Option<(&'static str, String)> {
+    if let Some(quarantine) = facts.quarantine_of(release) {
+        let message =
+            format!("{}; `kubectl delete quar {}` would release it", quarantine.reason, quarantine.name);
+        return Some(("Quarantined", message));
     }
     let missing = release.missing_platforms(&facts.platforms);
     if missing.is_empty() {
-        return true;
+        return None;
     }
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let key = format!("platforms:{}", release.contents_key());
     if !decision.status.heard.contains(&key) {
-        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let message = format!("{} is not taken: it has no image for {}", label(release), names.join(", "));
         tell(decision, EventType::Warning, "PlatformMissing", message);
         decision.status.heard.push(key);
     }
-    false
+    Some(("PlatformMissing", format!("it has no image for {}", names.join(", "))))
 }
 
 /// A released version tag that names other contents than before.

@@ -15,6 +15,8 @@ use std::mem;
 
 /// Interventions remembered as carried out.
 const HEARD: usize = 100;
+/// Interventions in force that the status names.
+const IN_FORCE: usize = 32;
 
 /// Decides what follows from what was seen. The status in `seen` is what the last pass decided.
 ///
@@ -27,6 +29,7 @@ pub fn decide(policy: &Policy, seen: &Observed, now: Timestamp) -> Decision {
     // What a person named by its index alone comes again under another one: its contents have to be known.
     let alone = facts.named_alone().map(|digest| Question::Digest(policy.image.clone(), digest.clone()));
     decision.questions.extend(alone);
+    decision.status.in_force = in_force(seen, now);
     catalogue::choose(&facts, &mut decision);
     for index in 0..policy.stages.len() {
         run_stage(policy, index, seen, &facts, &mut decision, now);
@@ -57,6 +60,14 @@ fn resume(policy: &Policy, seen: &Observed, now: Timestamp) -> Status {
     }
     status.observed_generation = policy.generation;
     status
+}
+
+/// What people asked for and what counts now: those who asked see here that they were heard.
+fn in_force(seen: &Observed, now: Timestamp) -> Vec<String> {
+    let mut all: Vec<_> =
+        seen.interventions.iter().filter(|i| i.not_after.is_none_or(|until| now < until)).collect();
+    all.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    all.into_iter().take(IN_FORCE).map(|i| i.id.clone()).collect()
 }
 
 /// The newest attempt that pods still carry a mark of: an id that is used twice would mix two flights.

@@ -151,10 +151,13 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// The Hold in force over a stage: one that no later Resume ended.
+    /// The Hold in force over a stage: one that no later Resume ended. What a Resume ended stays ended: an old Hold does
+    /// not come back when the Resume expires.
     #[must_use]
     pub fn hold(&self, stage: &str) -> Option<&'a InterventionSeen> {
-        let resumed = self.interventions(InterventionKind::Resume, stage).map(|i| i.created).max();
+        let here = |i: &&InterventionSeen| i.stages.is_empty() || i.stages.iter().any(|s| s == stage);
+        let all = self.seen.interventions.iter().filter(|i| i.kind == InterventionKind::Resume);
+        let resumed = all.filter(here).map(|i| i.created).max();
         self.interventions(InterventionKind::Hold, stage)
             .find(|hold| resumed.is_none_or(|at| hold.created > at))
     }

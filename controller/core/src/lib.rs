@@ -3,6 +3,7 @@
 //!
 //! Guarantees: no clock, no I/O, no iteration order that differs between runs. Time and everything seen are passed in.
 
+pub mod asking;
 mod bounded;
 mod catalogue;
 mod conclude;
@@ -20,5 +21,6 @@ pub mod policy;
 pub mod select;
 pub mod stage;
 pub mod status;
+mod tags;
 
 pub use decide::decide;

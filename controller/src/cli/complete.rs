@@ -15,7 +15,7 @@ use clap_complete::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Resource, api::ListParams};
-use lockkeeper_api::ImagePolicy;
+use lockkeeper_api::{ImagePolicy, Quarantine};
 use std::{
     ffi::{OsStr, OsString},
     time::Duration,
@@ -76,6 +76,21 @@ pub fn for_kubectl(mut command: clap::Command, words: Vec<OsString>) -> String {
 /// Names of policies.
 pub fn policies() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| named(current, names_of::<ImagePolicy>))
+}
+
+/// Names of Quarantines.
+pub fn quarantines() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| named(current, names_of::<Quarantine>))
+}
+
+/// Names of stages of all policies of the namespace.
+pub fn stages() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        named(current, async |session: Session| {
+            let policies = session.api::<ImagePolicy>().list(&ListParams::default()).await?;
+            Ok(policies.items.into_iter().flat_map(|p| p.spec.stages).map(|stage| stage.name).collect())
+        })
+    })
 }
 
 /// Names of namespaces.

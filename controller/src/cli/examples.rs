@@ -3,6 +3,7 @@
 pub const TOP: &str = "\
 Examples:
   lockkeeper get -A                                    where every policy stands
+  lockkeeper explain otel -n platform                  why it stands there, and the command that ends the wait
   lockkeeper plan -f policy.yaml                       what a policy would do here, before it exists
   kubectl lockkeeper get -n platform                   the same as a kubectl plugin (installed as kubectl-lockkeeper)
 
@@ -27,6 +28,65 @@ Examples:
   lockkeeper get otel -o wide                          one policy, a line for every stage
   lockkeeper get -A -l team=edge --watch               go on showing what changes
   lockkeeper get otel -o json | jq '.status.stages[].phase'";
+
+pub const EXPLAIN: &str = "\
+Examples:
+  lockkeeper explain otel -n platform                  why this release, why not that tag, and what ends each wait
+  lockkeeper explain otel -o json | jq -r '.stages[] | select(.command) | .command'";
+
+pub const APPROVE: &str = "\
+Examples:
+  lockkeeper approve otel -n platform                  what waits for approval, in every stage that waits
+  lockkeeper approve otel --stage prod --digest 0.29.0 --reason 'release notes read'
+  lockkeeper approve otel --dry-run                    the Intervention as YAML, to be kept in Git";
+
+pub const ADOPT: &str = "\
+Examples:
+  lockkeeper adopt otel --stage prod --digest 0.28.0 --reason 'what the older half runs is known to be good'";
+
+pub const HOLD: &str = "\
+Examples:
+  lockkeeper hold otel -n platform --reason 'load test' --until 2h
+  lockkeeper hold otel --stage prod --reason 'until the incident is understood'
+  lockkeeper hold --all -n platform --reason 'change freeze' --until 2027-01-02T08:00:00Z
+  lockkeeper hold --all -n lockkeeper-system --reason 'everything in this cluster'";
+
+pub const RESUME: &str = "\
+Examples:
+  lockkeeper resume otel -n platform --reason 'load test is over'
+  lockkeeper resume otel --stage prod
+  lockkeeper resume --all -n platform";
+
+pub const PROMOTE: &str = "\
+Examples:
+  lockkeeper promote otel --stage prod --digest 0.29.1 --skip Soak,Window --reason 'CVE-2026-1234'
+  lockkeeper promote otel --stage prod --digest sha256:… --reason 'the tag was moved; this is the one that is meant'";
+
+pub const ROLLBACK: &str = "\
+Examples:
+  lockkeeper rollback otel -n platform --stage prod --reason 'spans are lost'
+  lockkeeper rollback otel --stage prod --digest 0.29.0 --reason 'refused if prod runs something else by now'";
+
+pub const QUARANTINE: &str = "\
+Examples:
+  lockkeeper quarantine otel -n platform --digest 0.29.0 --reason 'panics under our traffic'
+  lockkeeper quarantine -n platform --digest sha256:… --reason 'advisory of the publisher'";
+
+pub const UNQUARANTINE: &str = "\
+Examples:
+  lockkeeper unquarantine 0-29-0-2f6a01b3c4d5 -n platform
+  lockkeeper unquarantine 0.29.0 -n platform           by the tag that it holds back";
+
+pub const HISTORY: &str = "\
+Examples:
+  lockkeeper history otel -n platform --since 24h
+  lockkeeper history otel --release 0.29.0             one release: when it entered, was found bad, and was gone
+  lockkeeper history otel --release 0.29.0 -o markdown > report.md";
+
+pub const CHECK: &str = "\
+Examples:
+  lockkeeper check                                     exit code 6 says that something is bad
+  lockkeeper check -o json | jq '.findings[] | select(.health != \"Good\")'";
 
 pub const PLAN: &str = "\
 Examples:

@@ -4,13 +4,18 @@
 //! everything else to standard error; no output holds a credential. Installed as `kubectl-lockkeeper` it is a kubectl
 //! plugin, as `kubectl_complete-lockkeeper` that plugin's completion.
 
+mod ask;
+mod check;
 mod cluster;
 mod complete;
 mod crd;
 mod elect;
 mod examples;
 pub mod exit;
+mod explain;
 mod get;
+mod history;
+mod known;
 mod output;
 mod plan;
 mod run;
@@ -41,6 +46,39 @@ enum Command {
     /// Show the policies: stages, phases, what each waits for and until when.
     #[command(after_help = examples::GET)]
     Get(get::Args),
+    /// Show why a policy stands where it does, what each stage waits for, and the command that ends the wait.
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(explain::Args),
+    /// Let the release that waits into its stage.
+    #[command(after_help = examples::APPROVE)]
+    Approve(ask::Approve),
+    /// Choose what a stage shall run whose pods run a mix, or that has no safe release.
+    #[command(after_help = examples::ADOPT)]
+    Adopt(ask::Adopt),
+    /// Widen nothing until somebody resumes; what is bad is still taken back.
+    #[command(after_help = examples::HOLD)]
+    Hold(ask::Hold),
+    /// End holds, refusals and Blocked stages.
+    #[command(after_help = examples::RESUME)]
+    Resume(ask::Resume),
+    /// Give a stage a release now, past the gates that are named; still in waves, still judged.
+    #[command(after_help = examples::PROMOTE)]
+    Promote(ask::Promote),
+    /// Take a stage back to its stable release, and quarantine what it had.
+    #[command(after_help = examples::ROLLBACK)]
+    Rollback(ask::Rollback),
+    /// Hold contents back from every stage of the namespace, and take them back where they run.
+    #[command(after_help = examples::QUARANTINE)]
+    Quarantine(ask::Quarantine),
+    /// Release what a Quarantine holds back.
+    #[command(after_help = examples::UNQUARANTINE)]
+    Unquarantine(ask::Unquarantine),
+    /// Show what happened to a policy, or to one release, as an incident report tells it.
+    #[command(after_help = examples::HISTORY)]
+    History(history::Args),
+    /// Show whether the installation is healthy, and what to do where it is not.
+    #[command(after_help = examples::CHECK)]
+    Check(check::Args),
     /// Show what a policy file would do to this cluster. Writes nothing.
     #[command(after_help = examples::PLAN)]
     Plan(plan::Args),
@@ -116,6 +154,17 @@ fn execute(command: Command) -> Result<(), Failure> {
         match command {
             Command::Run(args) => run::run(args).await,
             Command::Get(args) => get::run(&args).await,
+            Command::Explain(args) => explain::run(&args).await,
+            Command::Approve(args) => args.run().await,
+            Command::Adopt(args) => args.run().await,
+            Command::Hold(args) => args.run().await,
+            Command::Resume(args) => args.run().await,
+            Command::Promote(args) => args.run().await,
+            Command::Rollback(args) => args.run().await,
+            Command::Quarantine(args) => args.run().await,
+            Command::Unquarantine(args) => args.run().await,
+            Command::History(args) => history::run(&args).await,
+            Command::Check(args) => check::run(&args).await,
             Command::Plan(args) => plan::run(&args).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),

@@ -30,12 +30,24 @@ impl When {
         format!("{} ({wait})", self.clock(at))
     }
 
+    /// `14:30 (12m ago)`.
+    #[must_use]
+    pub fn since(&self, at: Timestamp) -> String {
+        format!("{} ({} ago)", self.clock(at), length(self.now.duration_since(at)))
+    }
+
     /// `14:30`, with the day if it is another one.
     #[must_use]
     pub fn clock(&self, at: Timestamp) -> String {
         let (there, here) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
         let format = if there.date() == here.date() { "%H:%M" } else { "%a %d %b %H:%M" };
         there.strftime(format).to_string()
+    }
+
+    /// `2026-11-22 14:30:05`.
+    #[must_use]
+    pub fn full(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
     /// How long ago, as kubectl's AGE.
@@ -77,6 +89,7 @@ mod tests {
         for (end, said) in table {
             assert_eq!(when.until(at(end)), said);
         }
+        assert_eq!(when.since(at("2026-11-22T21:00:00Z")), "21:00 (2h ago)");
         assert_eq!(when.age(at("2026-11-22T22:59:15Z")), "45s");
     }
 }

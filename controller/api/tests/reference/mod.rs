@@ -1,5 +1,7 @@
 //! `docs/reference/fields.md`: every field with type, default, bounds and meaning, from the definitions themselves.
 
+pub mod interventions;
+
 use serde_json::Value;
 use std::fmt::Write as _;
 

@@ -33,6 +33,16 @@ pub const GATES: &[Gate] = &[
     pullable,
 ];
 
+/// Those of them that need nothing but the status, the Quarantines and the Interventions.
+const REMEMBERED: &[Gate] =
+    &[not_quarantined, not_refused, restored_long_enough, old_enough, held, in_window, approved];
+
+/// Every gate that keeps `entry` out, as far as can be told without pods and registry.
+pub fn closed_as_remembered(view: &StageView<'_>, entry: &Entry) -> impl Iterator<Item = Wait> {
+    // Where a registry would have to be asked, nothing is known here.
+    REMEMBERED.iter().filter_map(|gate| gate(view, entry)).filter(|wait| wait.reason != "Checking")
+}
+
 /// The first gate that keeps `entry` out; [`tag_now`] comes after them.
 #[must_use]
 pub fn first_closed(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
@@ -226,7 +236,9 @@ fn window(view: &StageView<'_>) -> Option<Wait> {
     }
 }
 
-fn approved(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
+/// Distinct people are counted, and each approves one release.
+#[must_use]
+pub fn approved(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     if view.stage.approvals == 0 || entry.skips(Skip::Approval) {
         return None;
     }

@@ -7,6 +7,7 @@
 mod error;
 mod filter;
 mod hint;
+mod natural;
 mod order;
 mod pattern;
 pub mod range;

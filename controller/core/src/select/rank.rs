@@ -10,7 +10,7 @@ use super::filter::is_referrer;
 use super::order::Order;
 use super::range::{Answer, Range};
 use super::version::{Version, VersionError};
-use super::{Selection, hint};
+use super::{Selection, hint, natural};
 use crate::image::{Tag, shown};
 
 /// Most candidates of one ranking. A policy looks further down than the best one only past quarantined or too young
@@ -24,7 +24,7 @@ const MOST_REJECTED: usize = 200;
 pub struct Ranking {
     /// The candidates, the best first; at most 1000.
     pub best_first: Vec<Ranked>,
-    /// The others, by reason and then by tag, the largest first; at most 200 for each reason.
+    /// The others, by reason and then by tag, numbers by value, the largest first; at most 200 for each reason.
     pub rejected: Vec<Rejected>,
     /// How many distinct tags were rejected, by reason: all of them.
     pub rejected_counts: BTreeMap<Reason, usize>,
@@ -113,6 +113,9 @@ pub fn rank<'a>(selection: &Selection, tags: impl Iterator<Item = &'a str>) -> R
     accepted.sort_unstable_by(|a, b| b.cmp(a));
     accepted.truncate(MOST_RANKED);
     let best_first = accepted.into_iter().filter_map(Key::ranked).collect();
+    for rejected in kept.values_mut() {
+        rejected.sort_by(|a, b| natural::compare(&b.tag, &a.tag));
+    }
     Ranking { best_first, rejected: kept.into_values().flatten().collect(), rejected_counts }
 }
 

@@ -101,7 +101,13 @@ pub fn planned(flight: &Flight) -> Option<WavePlan> {
 /// Healthy seconds that this step needs.
 #[must_use]
 pub fn soak_seconds(view: &StageView<'_>, flight: &Flight) -> i64 {
-    planned(flight).map_or_else(|| view.stage.soak.as_secs(), |wave| wave.soak_seconds)
+    soak_of(view.stage, flight)
+}
+
+/// The same by the stage's definition.
+#[must_use]
+pub fn soak_of(stage: &Stage, flight: &Flight) -> i64 {
+    planned(flight).map_or_else(|| stage.soak.as_secs(), |wave| wave.soak_seconds)
 }
 
 /// The next step after this one, if there is one.
@@ -166,7 +172,8 @@ fn verify(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
 }
 
 /// What the soak rules out, for people.
-fn rules_out(flight: &Flight) -> String {
+#[must_use]
+pub fn rules_out(flight: &Flight) -> String {
     let evidence = &flight.health.evidence;
     let (hours, crashes) = (evidence.candidate_pod_hours(), flight.health.crashes[0]);
     match evidence.rules_out_per_pod_hour() {

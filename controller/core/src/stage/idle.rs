@@ -132,16 +132,7 @@ fn next(view: &StageView<'_>, turn: &mut Turn) -> Next {
     }
     let status = &turn.status;
     let current = current_of(status);
-    let upstream = if view.stage.after.is_empty() {
-        view.life.candidate.clone()
-    } else {
-        let mut verified =
-            view.stage.after.first().and_then(|&i| view.life.stages.get(i)).into_iter().flat_map(|s| {
-                s.verified.iter().rev().filter(|v| v.source == Source::Verified).map(|v| v.release.clone())
-            });
-        verified.find(|r| view.facts.quarantine_of(r).is_none() && gates::verified_upstream(view, r))
-    };
-    let Some(release) = upstream else {
+    let Some(release) = upstream(view) else {
         return Next::Wait(nothing_to_do(view, status));
     };
     if current.is_some_and(|c| view.facts.same(&c.release, &release)) {
@@ -155,6 +146,18 @@ fn next(view: &StageView<'_>, turn: &mut Turn) -> Next {
         return Next::Wait(nothing_to_do(view, status));
     }
     Next::Enter(Box::new(Entry { release, promote: None }))
+}
+
+/// The newest release that the stages before this one let through: the candidate where there are none.
+#[must_use]
+pub fn upstream(view: &StageView<'_>) -> Option<Release> {
+    let Some(&first) = view.stage.after.first() else { return view.life.candidate.clone() };
+    let before = view.life.stages.get(first)?;
+    let mut verified = before.verified.iter().rev().filter(|v| v.source == Source::Verified);
+    let found = verified.find(|v| {
+        view.facts.quarantine_of(&v.release).is_none() && gates::verified_upstream(view, &v.release)
+    });
+    found.map(|v| v.release.clone())
 }
 
 /// What runs here was verified under another definition of the stage, or before the status was lost, and some stage

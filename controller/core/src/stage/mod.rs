@@ -22,7 +22,8 @@ pub mod ticks;
 mod view;
 mod way_back;
 
-pub use flight::waves_of;
+pub use flight::{rules_out, soak_of, step_name, waves_of};
+pub use idle::{heard_id, upstream};
 pub use standing::{Standing, standing};
 pub use view::{PodView, StageView};
 

@@ -43,6 +43,9 @@ pub struct Status {
     /// When contents were first seen, by this controller's own clock; newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub first_seen: Vec<FirstSeen>,
+    /// What became of the newest tags: the candidate, those before it in the policy's order, and a few of every other kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<TagSeen>,
     /// Released version tags whose contents changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<MovedTag>,
@@ -59,6 +62,9 @@ pub struct Status {
     /// Interventions that were carried out: the same name and digest twice is one request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<String>,
+    /// Interventions that count now, newest first: what a person asked for is heard once it is here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_force: Vec<String>,
     /// Attempts begun so far; makes the next one's id.
     pub attempts: u64,
     /// Set while nothing may be promoted because the status was lost.
@@ -80,6 +86,19 @@ pub struct FirstSeen {
     pub tag: Option<Tag>,
     /// From when their age counts.
     pub at: Timestamp,
+}
+
+/// What became of one tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TagSeen {
+    /// The tag, as it is in the registry.
+    pub tag: String,
+    /// `Candidate`, or why it was not taken.
+    pub reason: String,
+    /// The same as a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// A released version tag whose contents changed: an alarm and a hold.

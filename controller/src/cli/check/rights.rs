@@ -1,0 +1,141 @@
+//! Whether the controller's ServiceAccount may do what it has to.
+
+use super::{Finding, Health};
+use crate::cli::{Failure, cluster::Session};
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::{Api, api::PostParams};
+
+/// Reviews at once.
+const PARALLEL: usize = 8;
+
+/// Verbs, group and resource, in all namespaces: the rules of the chart's `ClusterRole`.
+pub const NEEDS: &[(&[&str], &str, &str)] = &[
+    (&["list", "watch"], "", "namespaces"),
+    (&["list", "watch"], "", "nodes"),
+    (&["list", "watch"], "", "pods"),
+    (&["list", "watch"], "apps", "replicasets"),
+    (&["list", "watch"], "apps", "deployments"),
+    (&["list", "watch"], "apps", "statefulsets"),
+    (&["list", "watch"], "apps", "daemonsets"),
+    (&["list", "watch"], "batch", "cronjobs"),
+    (&["list", "watch"], "policy", "poddisruptionbudgets"),
+    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+    (&["get", "list", "watch"], "lockkeeper.dev", "imagepolicies"),
+    (&["update"], "lockkeeper.dev", "imagepolicies/status"),
+    (&["update"], "lockkeeper.dev", "imagepins/status"),
+    (&["list", "watch", "patch", "delete"], "lockkeeper.dev", "imagepins"),
+    (&["get", "list", "watch", "create"], "lockkeeper.dev", "quarantines"),
+    (&["list", "watch"], "lockkeeper.dev", "interventions"),
+    (&["create"], "events.k8s.io", "events"),
+    (&["create"], "authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// Asks the API server for each of them.
+pub async fn of_the_controller(session: &Session, namespace: &str, account: &str) -> Finding {
+    let what = "rights";
+    let user = format!("system:serviceaccount:{namespace}:{account}");
+    let needs = NEEDS
+        .iter()
+        .flat_map(|(verbs, group, resource)| verbs.iter().map(move |verb| (*verb, *group, *resource)));
+    let asked: Vec<_> = needs.map(|need| ask(session, &user, namespace, need)).collect();
+    let count = asked.len();
+    let answers: Vec<Result<Option<String>, Failure>> =
+        stream::iter(asked).buffered(PARALLEL).collect().await;
+    let mut missing = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(right) => missing.extend(right),
+            Err(failure) => return Finding::unknown(what, &failure),
+        }
+    }
+    if missing.is_empty() {
+        return Finding::good(
+            what,
+            format!("ServiceAccount {namespace}/{account} has all {count} rights it needs"),
+        );
+    }
+    Finding::other(
+        what,
+        Health::Bad,
+        format!("ServiceAccount {namespace}/{account} may not {}", missing.join(", ")),
+        "install or upgrade the chart, which brings its roles; or name the account by --service-account",
+    )
+}
+
+/// The right, if it is missing.
+async fn ask(
+    session: &Session,
+    user: &str,
+    namespace: &str,
+    (verb, group, resource): (&str, &str, &str),
+) -> Result<Option<String>, Failure> {
+    let (name, subresource) =
+        resource.split_once('/').map_or((resource, None), |(name, sub)| (name, Some(sub)));
+    let attributes = ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(name.to_owned()),
+        subresource: subresource.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.to_owned()),
+            groups: Some(vec![
+                "system:serviceaccounts".to_owned(),
+                format!("system:serviceaccounts:{namespace}"),
+                "system:authenticated".to_owned(),
+            ]),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(session.client.clone());
+    let answer = session.answer(api.create(&PostParams::default(), &review)).await?;
+    let allowed = answer.status.is_some_and(|status| status.allowed);
+    Ok((!allowed).then(|| format!("{verb} {resource}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What this asks for is what the installation grants, no more and no less.
+    #[test]
+    fn the_needs_are_the_rules_of_the_cluster_role() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/lockkeeper.yaml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let role = objects
+            .iter()
+            .find(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == "lockkeeper-controller")
+            .unwrap();
+        let texts = |value: &serde_json::Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect()
+        };
+        let mut granted = BTreeSet::new();
+        for rule in role["rules"].as_array().unwrap() {
+            for (group, resource) in texts(&rule["apiGroups"])
+                .iter()
+                .flat_map(|g| texts(&rule["resources"]).into_iter().map(move |r| (g.clone(), r)))
+            {
+                granted.extend(
+                    texts(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())),
+                );
+            }
+        }
+        let needed: BTreeSet<_> = NEEDS
+            .iter()
+            .flat_map(|(verbs, group, resource)| {
+                verbs
+                    .iter()
+                    .map(move |verb| ((*verb).to_owned(), (*group).to_owned(), (*resource).to_owned()))
+            })
+            .collect();
+        assert_eq!(needed, granted);
+    }
+}

@@ -1,0 +1,55 @@
+//! `lockkeeper explain`: why this candidate, what each stage waits for, until when, and the command that ends the wait.
+//!
+//! Guarantees: says what the status says, and what pure functions of the core make of it; decides nothing anew.
+
+mod found;
+pub mod remedy;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use found::word as meaning;
+
+use super::{
+    Failure,
+    cluster::{KubectlArgs, Session},
+    known::{InstallationArgs, Loaded},
+    output::{Colour, Machine, Paint, machine, print},
+    when::When,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    cluster: KubectlArgs,
+    #[command(flatten)]
+    installation: InstallationArgs,
+    /// The policy.
+    #[arg(add = super::complete::policies())]
+    policy: String,
+    /// The format.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Whether to use colours.
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Yaml,
+}
+
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    let session = Session::open(&args.cluster).await?;
+    let loaded = Loaded::of(&session, &args.policy, &args.installation.installation_namespace).await?;
+    let when = When::here();
+    let found = found::explain(&loaded, when.now);
+    match args.output {
+        Output::Text => print(&text::render(&found, &when, Paint::new(args.color))),
+        Output::Json => print(&machine(Machine::Json, &found)?),
+        Output::Yaml => print(&machine(Machine::Yaml, &found)?),
+    }
+}
