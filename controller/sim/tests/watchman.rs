@@ -147,6 +147,14 @@ fn i4_what_is_quarantined_is_given_to_a_pod() {
 #[test]
 fn i5_a_rollback_goes_to_what_was_never_verified_there() {
     sees("I5", |world| roll_back(world, "0.27.0"));
+    // And one that goes on though it is quarantined.
+    let (mut world, mut watchman) = at_rest();
+    roll_back(&mut world, "0.28.0");
+    world.quarantine_by_person(&release("0.28.0"));
+    watchman.look(&world);
+    watchman.look(&world);
+    let said = watchman.violations;
+    assert!(said.iter().any(|what| what.contains("a quarantined release")), "{said:#?}");
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
 /// A step that is given out may take as long as its soak may (L2); waiting for a person, a window or data does not
 /// count.
 fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
+    // Without fresh watches nothing is put back (I8): the time acts once they are back.
+    if view.seen.stale_since.is_some() {
+        return false;
+    }
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
     let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");

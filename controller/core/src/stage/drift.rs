@@ -9,6 +9,7 @@ use crate::{
     decision::{EventType, Purpose, Question},
     gates::label,
     image::{Digest, Release, Repository},
+    observed::Answer,
     policy::{DriftMode, Target},
     status::{Phase, Source},
 };
@@ -98,6 +99,9 @@ fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&
         }
         return;
     };
+    if drifted.is_empty() || !can_be_had(view, turn, release) {
+        return;
+    }
     let mut budgets = moves::Budgets::count(view, release, &attempt);
     for pod in drifted.iter().filter(|p| p.movable() && moves::in_place(view, p) && !p.pinned_to(release)) {
         let owner = pod.owner();
@@ -113,6 +117,16 @@ fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&
         }
         turn.actions.extend(moves::action(view, pod, release, &attempt, Purpose::Repair));
     }
+}
+
+/// Nothing is moved to what a repository in use does not have: its container would be killed, and nothing pulled. Where
+/// nobody answers it is moved all the same: it is what the stage runs, and most likely on the nodes.
+fn can_be_had(view: &StageView<'_>, turn: &mut Turn, release: &Release) -> bool {
+    let repositories = view.repositories();
+    let answers = repositories.iter().map(|r| view.facts.pullable(r, &release.digest));
+    let had = answers.into_iter().all(|a| matches!(a, Some(Answer::Known(()) | Answer::Failed(_))));
+    turn.questions.extend(repositories.into_iter().map(|r| Question::Pullable(r, release.digest.clone())));
+    had
 }
 
 /// Pods that were born after the pin and do not carry it, while nothing excuses them.
@@ -151,8 +165,10 @@ fn put_births_right(view: &StageView<'_>, turn: &mut Turn, wanted: &pins::Wanted
             return;
         }
     };
+    let had = can_be_had(view, turn, &wanted.release);
     let actions: Vec<_> = unpinned
         .iter()
+        .filter(|_| had)
         .filter_map(|p| moves::action(view, p, &wanted.release, &attempt, Purpose::Repair))
         .collect();
     let uids: BTreeSet<String> = unpinned.iter().map(|p| p.seen.key.uid.clone()).collect();

@@ -237,3 +237,22 @@ fn the_same_intervention_twice_is_one_request() {
     story.pass(60);
     assert_eq!(story.runs("0.31.0"), 6, "{}", story.history());
 }
+
+#[test]
+fn r18_a_pod_born_unpinned_is_not_moved_to_what_the_registry_has_no_more() {
+    let mut story = Story::prod(4);
+    story.good("0.29.0");
+    story.pass(60);
+    story.ask(InterventionKind::Hold, "prod", None, "kim");
+    let moves = story.moves().len();
+    story.world.settings.pins_at_birth = false;
+    story.world.push(&release("0.28.0"), &["latest"], lockkeeper_sim::Behaviour::default());
+    story.world.collect_garbage(&release("0.29.0").digest);
+    story.world.delete_pod(0);
+    story.pass(20);
+    assert_eq!((story.moves().len(), story.stage(0).unpinned_births), (moves, 1), "{}", story.history());
+    // There again: put right.
+    story.world.push(&release("0.29.0"), &["0.29.0"], lockkeeper_sim::Behaviour::default());
+    story.pass(20);
+    assert_eq!((story.moves().len(), story.runs("0.29.0")), (moves + 1, 4), "{}", story.history());
+}

@@ -240,3 +240,17 @@ fn m5_a_baseline_that_crashes_as_often_is_not_blamed_on_the_candidate() {
     story.pass(150);
     assert_eq!(story.world.quarantines.len(), 0, "{}", story.history());
 }
+
+#[test]
+fn i8_a_step_that_takes_too_long_is_not_put_back_while_the_watches_are_not_fresh() {
+    let mut story = Story::prod(1);
+    story.push("0.29.0", never_ready());
+    story.pass(3);
+    assert_eq!((story.reason(0).0, story.runs("0.29.0")), (Phase::Applying, 1), "{}", story.history());
+    story.world.set_watches(false);
+    story.pass(4 * 60);
+    assert_eq!((story.told("PutBack"), story.runs("0.29.0")), (0, 1), "{}", story.history());
+    story.world.set_watches(true);
+    story.pass(10);
+    assert_eq!((story.told("PutBack"), story.runs("0.28.0")), (1, 1), "{}", story.history());
+}
