@@ -273,6 +273,8 @@ pub trait Wakes: Send + Sync + 'static {
 pub trait Watches: Send + Sync + 'static {
     /// One per watch, sorted by kind.
     fn watches(&self) -> Vec<WatchState>;
+    /// Pins that are marked Orphaned.
+    fn orphaned_pins(&self) -> usize;
 }
 
 /// One watch.

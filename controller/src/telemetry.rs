@@ -110,6 +110,7 @@ pub struct Metrics {
     drifted: Family<OfStage, Gauge>,
     unpinned_births: Family<OfStage, Gauge>,
     policies: Gauge,
+    orphaned_pins: Gauge,
     watch_synced: Family<OfWatch, Gauge>,
     watch_stale: Family<OfWatch, Seconds>,
     promotions: Promotions,
@@ -150,6 +151,7 @@ impl Metrics {
             drifted: Family::default(),
             unpinned_births: Family::default(),
             policies: Gauge::default(),
+            orphaned_pins: Gauge::default(),
             watch_synced: Family::default(),
             watch_stale: Family::default(),
             promotions: Promotions::default(),
@@ -198,6 +200,8 @@ impl Metrics {
             births,
         );
         r.register("policies", "Policies that are known", self.policies.clone());
+        let orphans = self.orphaned_pins.clone();
+        r.register("orphaned_pins", "Pins whose policy is gone, and that its deletionPolicy keeps", orphans);
         r.register("watch_synced", "1 once a watch's first list is complete", self.watch_synced.clone());
         r.register("watch_stale_seconds", "How long a watch has not been fresh", self.watch_stale.clone());
         self.promotions.add_to(r);
@@ -323,6 +327,11 @@ impl Metrics {
         self.drifted.remove(of);
         self.unpinned_births.remove(of);
         self.promotions.drop_stage(of, EVIDENCE.iter().map(|word| word.name));
+    }
+
+    /// How many pins are marked Orphaned.
+    pub fn orphaned_pins(&self, count: usize) {
+        self.orphaned_pins.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// All of it as `OpenMetrics` text, with the watches as they are now.

@@ -14,6 +14,7 @@ pub mod helm;
 pub mod image;
 pub mod install;
 mod janitor;
+pub mod kinds;
 pub mod kubelet;
 pub mod node;
 mod part;

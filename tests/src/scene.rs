@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::install::{CONTROLLER, apply_object, install, start_controller_with};
+use crate::kinds;
 use crate::{AuditEvent, Bed, Controller, Image, PATIENCE, Pushed, Test, eventually};
 
 /// A stage with more pods is refused by the controller of these tests.
 pub const POD_LIMIT: usize = 40;
+/// How long a policy must be gone for the controller of these tests before its pins are looked after.
+pub const ORPHAN_AFTER: &str = "6s";
 /// How long tests look whether something is left alone: several passes and ticks of the controller.
 pub const A_WHILE: Duration = Duration::from_secs(6);
 
@@ -30,7 +33,11 @@ async fn controller(bed: &'static Bed) -> Result<&'static Controller> {
         .get_or_try_init(async || {
             bed.kubelet().await?;
             install(bed).await?;
-            start_controller_with(bed, "lockkeeper", &["--pod-limit", &POD_LIMIT.to_string()]).await
+            kinds::install(bed).await?;
+            let limit = POD_LIMIT.to_string();
+            let args =
+                ["--pod-limit", &limit, "--workload-kinds", kinds::ARGUMENT, "--orphan-after", ORPHAN_AFTER];
+            start_controller_with(bed, "lockkeeper", &args).await
         })
         .await
 }
@@ -301,7 +308,15 @@ impl<'b> Scene<'b> {
                 ("imagepolicies" | "imagepins", "status") | ("events" | "quarantines", "") => {
                     ensure!(whom.is_none(), "its own kinds are its own to write: {event:#?}");
                 }
-                ("pods" | "imagepins" | "deployments" | "statefulsets" | "daemonsets" | "cronjobs", "") => {
+                // A pin whose policy is gone is the controller's to mark.
+                ("imagepins", "") if event.verb == "patch" => {
+                    ensure!(whom.is_none(), "pins are never patched as the promoter: {event:#?}");
+                }
+                (
+                    "pods" | "imagepins" | "deployments" | "statefulsets" | "daemonsets" | "cronjobs"
+                    | "clonesets",
+                    "",
+                ) => {
                     ensure!(whom == Some(&promoter), "targets are written as the promoter: {event:#?}");
                 }
                 _ => bail!("the controller has no business with this: {event:#?}"),

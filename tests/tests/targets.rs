@@ -5,6 +5,8 @@
 mod contested;
 #[path = "targets/input.rs"]
 mod input;
+#[path = "targets/kinds.rs"]
+mod kinds;
 #[path = "targets/leftovers.rs"]
 mod leftovers;
 #[path = "targets/pins.rs"]

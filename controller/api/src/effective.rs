@@ -3,7 +3,7 @@
 use crate::parse::scalar::duration_text;
 use lockkeeper_core::{
     policy::{Amount, DeletionPolicy, DriftMode, Mode, Movement, Policy, RollbackMode, Stage, Target},
-    select::Selection,
+    select::{Order, Selection},
 };
 use std::collections::BTreeMap;
 
@@ -43,6 +43,13 @@ pub fn effective(policy: &Policy) -> BTreeMap<String, String> {
 }
 
 fn select(select: &Selection, put: &mut impl FnMut(&str, String)) {
+    let order = |descending: &bool| if *descending { "desc" } else { "asc" }.to_owned();
+    match &select.order {
+        Order::Alphabetical { descending } => put("select.alphabetical.order", order(descending)),
+        Order::Numerical { descending } => put("select.numerical.order", order(descending)),
+        Order::NewestBuild { limit } => put("select.newestBuild.discoveryLimit", limit.to_string()),
+        Order::Semver { .. } | Order::Digest { .. } => {}
+    }
     put("select.minimumReleaseAge", duration_text(select.minimum_release_age));
     put("select.allowDowngrade", select.allow_downgrade.to_string());
     if select.platforms.is_empty() {

@@ -9,20 +9,21 @@ use crate::{
     gates::{label, label_and_digest},
     image::{Release, Tag},
     observed::Answer,
-    select::Order,
+    select::{Order, Ranked, newest_first},
     status::{FirstSeen, MovedTag},
     tags,
 };
 use jiff::Timestamp;
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 /// Chooses the candidate into `decision.status.candidate`.
 pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
     let Some(ranking) = &facts.seen.catalogue.ranking else { return };
     let first_scan = decision.status.first_seen.is_empty() && decision.status.candidate.is_none();
     let (mut chosen, mut moved_now): (Option<Release>, Vec<Tag>) = (None, Vec::new());
+    let Some(best_first) = in_order(facts, decision, &ranking.best_first) else { return };
     let (mut seen_tags, mut complete) = (tags::Seen::default(), true);
-    for ranked in ranking.best_first.iter().take(LOOK_AT) {
+    for ranked in best_first.iter().take(LOOK_AT) {
         decision.questions.insert(Question::Tag(ranked.tag.clone()));
         let mut release = match facts.seen.answers.tags.get(&ranked.tag) {
             Some(Answer::Known(release)) => release.clone(),
@@ -98,6 +99,30 @@ fn news(facts: &Facts<'_>, decision: &Decision, release: &Release) -> bool {
                 && facts.compare(life, release, &current.release) != Some(Ordering::Less)
         })
     })
+}
+
+/// The candidates, the best first. Under `newestBuild` that is known only once the dates of all that are looked at are;
+/// `None` until then: an older build must not be taken for the newest.
+fn in_order<'r>(
+    facts: &Facts<'_>,
+    decision: &mut Decision,
+    best_first: &'r [Ranked],
+) -> Option<Cow<'r, [Ranked]>> {
+    let Order::NewestBuild { limit } = facts.policy.select.order else {
+        return Some(Cow::Borrowed(best_first));
+    };
+    let looked_at = best_first.get(..limit).unwrap_or(best_first);
+    decision.questions.extend(looked_at.iter().map(|ranked| Question::Tag(ranked.tag.clone())));
+    let mut dated = Vec::new();
+    for ranked in looked_at {
+        match facts.seen.answers.tags.get(&ranked.tag)? {
+            Answer::Known(release) => dated.push((ranked.clone(), release.created)),
+            Answer::Absent => {}
+            Answer::Failed(_) => return None,
+        }
+    }
+    let (newest, _) = newest_first(dated, facts.now);
+    Some(newest.into_iter().map(|(ranked, _)| ranked).collect())
 }
 
 fn tell(decision: &mut Decision, kind: EventType, reason: &'static str, message: String) {

@@ -93,6 +93,23 @@ Examples:
   lockkeeper plan -f policy.yaml                       exit code 6 says that something is in the way
   kubectl get lkp otel -o yaml | lockkeeper plan -f -";
 
+pub const SELECT: &str = "\
+Examples:
+  lockkeeper select ghcr.io/example/app --semver '>=1.2 <2'
+  lockkeeper select nginx --semver '*' --filter '^(\\d+\\.\\d+\\.\\d+)-alpine$' --extract '$1'
+  git tag | lockkeeper select --tags - --semver '^1'   a list, one tag a line; no registry is asked
+  lockkeeper select -f policy.yaml -o json             as a policy says; JSON lists may have dates:
+                                                       [{\"tag\": \"main-7\", \"created\": \"2026-11-22T12:00:00Z\"}]
+  exit code 3 says that nothing matched, 2 that the policy or the list is wrong
+
+Ages, Quarantines and the platforms of nodes are the cluster's to know: plan and get show them.";
+
+pub const RESOLVE: &str = "\
+Examples:
+  lockkeeper resolve nginx:1.27                        digest, contents, platforms
+  lockkeeper resolve --offline -o json index.docker.io/nginx [::1]:5000/app@sha256:…
+  kubectl get pods -o jsonpath='{..image}' | tr ' ' '\\n' | lockkeeper resolve --offline -";
+
 pub const SIMULATE: &str = "\
 Examples:
   lockkeeper simulate examples/incident.yaml";

@@ -18,7 +18,9 @@ mod history;
 mod known;
 mod output;
 mod plan;
+mod resolve;
 mod run;
+mod select;
 mod simulate;
 mod table;
 mod when;
@@ -82,6 +84,12 @@ enum Command {
     /// Show what a policy file would do to this cluster. Writes nothing.
     #[command(after_help = examples::PLAN)]
     Plan(plan::Args),
+    /// Show which tag a policy would take, and why not the others: of a registry, a list or a file.
+    #[command(after_help = examples::SELECT)]
+    Select(Box<select::Args>),
+    /// Show how a reference to an image is read, and what it names.
+    #[command(after_help = examples::RESOLVE)]
+    Resolve(resolve::Args),
     /// Play a policy in a scripted world in virtual time; no cluster.
     #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::Args),
@@ -166,6 +174,8 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::History(args) => history::run(&args).await,
             Command::Check(args) => check::run(&args).await,
             Command::Plan(args) => plan::run(&args).await,
+            Command::Select(args) => select::run(&args).await,
+            Command::Resolve(args) => resolve::run(&args).await,
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),
             Command::Completion(args) => complete::run(&args),

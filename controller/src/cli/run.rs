@@ -14,7 +14,7 @@ use super::{
 use crate::{
     election::{Election, End, Office},
     http::{self, Served},
-    kubernetes::Kubernetes,
+    kubernetes::{Kubernetes, orphans},
     ports::{Clock, Fence, Watches},
     reconcile::{
         Reconciler, World,
@@ -25,6 +25,7 @@ use crate::{
     registry::credentials::SecretCredentials,
     telemetry::{self, LogFormat, Metrics},
 };
+use jiff::SignedDuration;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -60,6 +61,18 @@ pub struct Args {
     /// A stage that matches more pods than this is refused.
     #[arg(long, value_name = "PODS", default_value_t = 50_000)]
     pod_limit: usize,
+    /// How long a policy must be gone, by two reads that are this far apart, before its pins are marked or deleted as
+    /// its deletionPolicy says; at least 5s.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = orphan_after)]
+    orphan_after: SignedDuration,
+}
+
+fn orphan_after(text: &str) -> Result<SignedDuration, String> {
+    match text.parse::<SignedDuration>() {
+        Ok(apart) if apart >= orphans::LEAST_APART => Ok(apart),
+        Ok(_) => Err(format!("write at least {:#}", orphans::LEAST_APART)),
+        Err(error) => Err(format!("{error}; write a duration such as 5m")),
+    }
 }
 
 /// Everything that runs.
@@ -74,6 +87,7 @@ struct Controller {
     /// Until it is started.
     election: Option<Election>,
     fence: Fence,
+    orphan_after: SignedDuration,
     /// No pass and no effect begins after this.
     stop: CancellationToken,
 }
@@ -120,7 +134,20 @@ impl Controller {
         let signs =
             Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _, Arc::clone(&office) as _);
         let (reconciler, signs) = (Arc::new(reconciler), Arc::new(signs));
-        Ok(Self { kubernetes, lookups, reconciler, queue, signs, metrics, office, election, fence, stop })
+        let orphan_after = args.orphan_after;
+        Ok(Self {
+            kubernetes,
+            lookups,
+            reconciler,
+            queue,
+            signs,
+            metrics,
+            office,
+            election,
+            fence,
+            orphan_after,
+            stop,
+        })
     }
 
     /// Runs until a signal, or until a task ends that must not.
@@ -219,10 +246,10 @@ impl Controller {
             "making passes".to_owned()
         });
         let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
-        let (fence, stop) = (self.fence.clone(), self.stop.clone());
+        let (fence, stop, orphan_after) = (self.fence.clone(), self.stop.clone(), self.orphan_after);
         tasks.spawn(async move {
             if stop.run_until_cancelled(office.leads()).await.is_some() {
-                kubernetes.look_after_orphans(&fence, &stop).await;
+                kubernetes.look_after_orphans(&fence, orphan_after, &stop).await;
             }
             "looking after orphaned pins".to_owned()
         });
@@ -294,5 +321,21 @@ fn describe(ended: Option<Result<String, tokio::task::JoinError>>) -> String {
         Some(Ok(task)) => task,
         Some(Err(error)) => format!("a task: {error}"),
         None => "everything".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_may_not_look_gone_too_soon() {
+        assert_eq!(orphan_after("5m").unwrap(), orphans::APART);
+        for (text, part) in
+            [("4s", "at least 5s"), ("0s", "at least 5s"), ("-5m", "at least"), ("soon", "such as 5m")]
+        {
+            let error = orphan_after(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 }

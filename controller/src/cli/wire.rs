@@ -9,11 +9,11 @@ use crate::{
 };
 use jiff::Timestamp;
 use kube::Client;
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
-/// What the installation says of hosts and kinds; the same for `run` and `plan`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Installation {
+/// Which registries may be dialled, and whose certificates are believed; the same for all commands.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Registries {
     /// A host[:port] that may be dialled whatever its address is, and over plain HTTP where a policy asks for it.
     /// Repeatable.
     #[arg(long, value_name = "HOST")]
@@ -21,6 +21,44 @@ pub struct Installation {
     /// Refuse registries with private addresses unless they are listed by --allow-host.
     #[arg(long)]
     deny_private_hosts: bool,
+    /// A file with certificates in PEM form that registries may be signed by, besides the machine's own. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Vec<PathBuf>,
+}
+
+impl Registries {
+    /// A client that never dials `api_server`.
+    pub fn client(&self, api_server: Option<IpAddr>) -> Result<OciRegistry, Failure> {
+        let hosts = HostPolicy::new(&self.allow_host, self.deny_private_hosts)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let hosts = hosts.and_never(api_server);
+        let options = registry::Options { extra_roots: self.extra_roots()?, ..Default::default() };
+        Ok(OciRegistry::new(Arc::new(hosts), options)?)
+    }
+
+    /// The certificates of all `--registry-ca` files in one text. Each must hold one: a typo must not end in a
+    /// registry that is not trusted.
+    fn extra_roots(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut all = Vec::new();
+        for file in &self.registry_ca {
+            let text = std::fs::read(file).map_err(|error| {
+                Failure::Usage(format!("--registry-ca {} cannot be read: {error}", file.display()))
+            })?;
+            registry::check_roots(&text).map_err(|error| {
+                Failure::Usage(format!("--registry-ca {}: {}", file.display(), error.message))
+            })?;
+            all.extend(text);
+            all.push(b'\n');
+        }
+        Ok(Some(all).filter(|all| !all.is_empty()))
+    }
+}
+
+/// What the installation says of hosts and kinds; the same for `run` and `plan`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Installation {
+    #[command(flatten)]
+    registries: Registries,
     /// A further kind with a pod template, as group/version/Kind/plural, with :/json/pointer of its pod spec if that is
     /// not /spec/template/spec. Repeatable.
     #[arg(long, value_name = "KIND", value_parser = workload_kind)]
@@ -77,10 +115,7 @@ impl Connection {
 
     /// The registry adapter. It never dials the API server of this cluster.
     pub fn registry(&self, installation: &Installation) -> Result<OciRegistry, Failure> {
-        let hosts = HostPolicy::new(&installation.allow_host, installation.deny_private_hosts)
-            .map_err(|error| Failure::Usage(error.to_string()))?;
-        let hosts = hosts.and_never(self.address);
-        Ok(OciRegistry::new(Arc::new(hosts), registry::Options::default())?)
+        installation.registries.client(self.address)
     }
 }
 

@@ -87,6 +87,7 @@ fn answer(state: Result<(), String>) -> Response {
 
 async fn metrics(State(served): State<Served>) -> Response {
     served.metrics.queue(served.waiting.backlog());
+    served.metrics.orphaned_pins(served.watches.orphaned_pins());
     match served.metrics.render(&served.watches.watches(), served.clock.now()) {
         Ok(text) => ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
@@ -118,6 +119,9 @@ mod tests {
     impl Watches for Sick {
         fn watches(&self) -> Vec<WatchState> {
             vec![WatchState { kind: "Pods".into(), synced: true, stale_since: None }]
+        }
+        fn orphaned_pins(&self) -> usize {
+            0
         }
     }
 

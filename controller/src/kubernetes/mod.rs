@@ -9,7 +9,7 @@ pub mod client;
 mod effects;
 pub mod failure;
 pub mod lease;
-mod orphans;
+pub mod orphans;
 mod pins;
 mod pods;
 mod policies;
@@ -30,6 +30,7 @@ use crate::ports::{
 };
 use client::Caller;
 use futures::future::BoxFuture;
+use jiff::SignedDuration;
 use kube::Client;
 use lockkeeper_core::{
     decision::{Action, Event},
@@ -96,7 +97,8 @@ impl Kubernetes {
         let mut tasks = JoinSet::new();
         self.start(&mut tasks, built_in::Namespaces);
         self.start(&mut tasks, built_in::Nodes);
-        self.start(&mut tasks, built_in::ReplicaSets);
+        self.start(&mut tasks, built_in::Between::ReplicaSets);
+        self.start(&mut tasks, built_in::Between::Jobs);
         let kinds = self.shared.read().kinds.clone();
         for kind in kinds {
             self.start(&mut tasks, built_in::Workloads(kind));
@@ -127,10 +129,12 @@ impl Kubernetes {
         self.shared.read().all_policies().into_iter().collect()
     }
 
-    /// Look after pins whose policy is gone, until `stop`; a look that has begun ends first.
-    pub async fn look_after_orphans(&self, fence: &Fence, stop: &CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(orphans::PAUSE)).await.is_some() {
-            self.sweep_orphans(fence, self.shared.clock.now()).await;
+    /// Look after pins whose policy is gone, until `stop`: two reads that are `apart` must say so. A look that has begun
+    /// ends first.
+    pub async fn look_after_orphans(&self, fence: &Fence, apart: SignedDuration, stop: &CancellationToken) {
+        let pause = orphans::pause(apart);
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            self.sweep_orphans(fence, apart, self.shared.clock.now()).await;
         }
     }
 
@@ -209,5 +213,9 @@ impl Rights for Kubernetes {
 impl Watches for Kubernetes {
     fn watches(&self) -> Vec<WatchState> {
         self.shared.read().watch_states()
+    }
+
+    fn orphaned_pins(&self) -> usize {
+        self.shared.read().pins.iter().filter(|(_, _, pin)| pin.seen.orphaned).count()
     }
 }

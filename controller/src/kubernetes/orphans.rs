@@ -1,6 +1,7 @@
 //! Pins whose policy is gone, and the marks on those whose stage is.
 //!
-//! Guarantees: a pin is acted on only after two live reads, five minutes apart, both said that the policy it names
+//! Guarantees: a pin is acted on only after two live reads, [`APART`] of each other unless the installation says
+//! otherwise, both said that the policy it names
 //! (namespace, name and uid) does not exist; a failed read says nothing and starts the wait anew (I8). `Retain` marks
 //! it, once; `Release` removes that object at that version, or nothing.
 //! With the controller's own rights: pins are its own kind, and a pin that named the identity to act as could be
@@ -29,10 +30,18 @@ use std::{
     time::Duration,
 };
 
-/// Pause between two looks.
-pub const PAUSE: Duration = Duration::from_mins(1);
-/// Between the two reads.
-const APART: SignedDuration = SignedDuration::from_mins(5);
+/// Longest pause between two looks.
+const PAUSE: Duration = Duration::from_mins(1);
+/// Between the two reads, if the installation says nothing.
+pub const APART: SignedDuration = SignedDuration::from_mins(5);
+/// The least that an installation may say: a policy that is deleted and made again at once must not look gone.
+pub const LEAST_APART: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long to wait from one look to the next: often enough that the second read is not late by much.
+#[must_use]
+pub fn pause(apart: SignedDuration) -> Duration {
+    (apart.unsigned_abs() / 5).min(PAUSE)
+}
 
 /// When each policy was first read to be gone, by namespace, name and uid.
 #[derive(Debug, Default)]
@@ -49,11 +58,11 @@ fn named(pin: &PinEntry) -> Named {
 impl Orphans {
     /// A live read of a policy: whether it was there, or nothing could be said. Returns whether its pins may be acted
     /// on now.
-    fn read(&self, policy: &Named, there: Option<bool>, now: Timestamp) -> bool {
+    fn read(&self, policy: &Named, there: Option<bool>, apart: SignedDuration, now: Timestamp) -> bool {
         let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if there == Some(false) {
             let first = *gone.entry(policy.clone()).or_insert(now);
-            now.duration_since(first) >= APART
+            now.duration_since(first) >= apart
         } else {
             gone.remove(policy);
             false
@@ -67,7 +76,7 @@ impl Orphans {
 
 impl Kubernetes {
     /// One look at all pins. Failures are named in the log and looked at again.
-    pub(super) async fn sweep_orphans(&self, fence: &Fence, now: Timestamp) {
+    pub(super) async fn sweep_orphans(&self, fence: &Fence, apart: SignedDuration, now: Timestamp) {
         let suspects = self.suspects();
         self.orphans.keep(|policy| suspects.contains_key(policy));
         for (policy, pins) in suspects {
@@ -78,7 +87,7 @@ impl Kubernetes {
                     None
                 }
             };
-            if !self.orphans.read(&policy, there, now) {
+            if !self.orphans.read(&policy, there, apart, now) {
                 continue;
             }
             for pin in pins {
@@ -219,13 +228,15 @@ mod tests {
         let orphans = Orphans::default();
         let policy = ("platform".to_owned(), "otel".to_owned(), "u".to_owned());
         let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
-        assert!(!orphans.read(&policy, Some(false), at(0)));
-        assert!(!orphans.read(&policy, Some(false), at(4)));
-        assert!(orphans.read(&policy, Some(false), at(5)));
-        assert!(!orphans.read(&policy, None, at(6)), "a read that failed says nothing");
-        assert!(!orphans.read(&policy, Some(false), at(10)));
-        assert!(!orphans.read(&policy, Some(true), at(12)), "it is there again");
-        assert!(!orphans.read(&policy, Some(false), at(16)));
-        assert!(orphans.read(&policy, Some(false), at(21)));
+        assert!(!orphans.read(&policy, Some(false), APART, at(0)));
+        assert!(!orphans.read(&policy, Some(false), APART, at(4)));
+        assert!(orphans.read(&policy, Some(false), APART, at(5)));
+        assert!(!orphans.read(&policy, None, APART, at(6)), "a read that failed says nothing");
+        assert!(!orphans.read(&policy, Some(false), APART, at(10)));
+        assert!(!orphans.read(&policy, Some(true), APART, at(12)), "it is there again");
+        assert!(!orphans.read(&policy, Some(false), APART, at(16)));
+        assert!(orphans.read(&policy, Some(false), APART, at(21)));
+        assert_eq!(pause(APART), PAUSE);
+        assert_eq!(pause(LEAST_APART), Duration::from_secs(1));
     }
 }

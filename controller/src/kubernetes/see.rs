@@ -113,6 +113,8 @@ fn stale_since(world: &World, stage: &Stage) -> Option<Timestamp> {
         .collect();
     let needed = |watch: &Watch| match watch {
         Watch::AdmissionPolicies | Watch::AdmissionBindings => false,
+        // They lead from pods to CronJobs, and nowhere else.
+        Watch::Jobs => kinds.iter().any(|wanted| matches!(*wanted, "CronJob" | "CronJob.batch")),
         // These own pods, and their rollouts hold moves; the others count where they are targets.
         Watch::Workloads(name)
             if matches!(name.as_str(), "Deployment.apps" | "StatefulSet.apps" | "DaemonSet.apps") =>

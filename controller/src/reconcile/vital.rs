@@ -99,6 +99,9 @@ mod tests {
             };
             self.0.iter().map(state).collect()
         }
+        fn orphaned_pins(&self) -> usize {
+            0
+        }
     }
 
     impl Clock for Seen {

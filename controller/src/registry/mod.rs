@@ -76,6 +76,14 @@ impl Default for Options {
     }
 }
 
+/// Whether this text holds certificates that [`Options::extra_roots`] may be.
+///
+/// # Errors
+/// It holds none, or something that is none.
+pub fn check_roots(pem: &[u8]) -> Result<(), RegistryError> {
+    transport::roots(pem).map(drop)
+}
+
 /// The registry client: one session per access.
 pub struct OciRegistry {
     options: Arc<Options>,

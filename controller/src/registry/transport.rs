@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
 
 use super::Options;
@@ -251,23 +252,22 @@ async fn body(
     }
 }
 
+/// The certificates of a file in PEM form, at least one.
+pub(super) fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok();
+    found.filter(|found| !found.is_empty()).ok_or_else(|| {
+        error("TLSUntrusted", "the trusted certificates", "the file holds no certificates in PEM form")
+    })
+}
+
 /// TLS as all registry clients speak it: the machine's trusted roots and those of the installation.
 ///
 /// # Errors
 /// The installation's certificates are no PEM.
 pub(super) fn tls(extra_roots: Option<&[u8]>) -> Result<rustls::ClientConfig, RegistryError> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-
     let what = "the trusted certificates";
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let extra = match extra_roots {
-        None => Vec::new(),
-        Some(pem) => CertificateDer::pem_slice_iter(pem)
-            .collect::<Result<Vec<_>, _>>()
-            .ok()
-            .filter(|found| !found.is_empty())
-            .ok_or_else(|| error("TLSUntrusted", what, "the file holds no certificates in PEM form"))?,
-    };
+    let extra = extra_roots.map(roots).transpose()?.unwrap_or_default();
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|failed| error("TLSUntrusted", what, failed))?;

@@ -142,6 +142,8 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
         ("/stages/0/waves", json!([{"pods": 3, "soak": "1d"}])),
     ]);
     policy(&[("/select", json!({}))]);
+    policy(&[("/select", json!({"semver": {"range": "*"}, "newestBuild": {}}))]);
+    policy(&[("/select", json!({"digest": {"tag": "latest"}, "filterTags": {"pattern": "x"}}))]);
     policy(&[("/stages/0/soak", json!("2h")), ("/stages/0/maxSoak", json!("1h"))]);
     let all = ["tick", "warmUp", "noDataAfter", "noDataMax", "readyDeadline", "guard", "sweep"];
     let wrong: serde_json::Map<String, Value> =

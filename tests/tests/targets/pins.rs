@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use e2e::install::{install, start_controller_with};
 use e2e::recorder::Recorder;
-use e2e::{Bed, PATIENCE, Settings, eventually, run};
+use e2e::{Bed, PATIENCE, Pushed, Settings, eventually, run};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -142,6 +142,81 @@ fn k20_manual_until_is_obeyed_until_then() {
         ensure!(times.len() == writes + 1, "{writes} writes before, put back once: {times:?}");
         ensure!(times[writes].parse::<Timestamp>()? >= until, "put back at {times:?}, before {until}");
         scene.finish().await
+    });
+}
+
+/// A pinned stage whose policy is deleted. Returns what its pin says, and when the policy went.
+async fn deserted(scene: &Scene<'_>, deletion: &str) -> Result<(Pushed, Timestamp)> {
+    let old = scene.push_first().await?;
+    scene.apply(scene.deployment("web", 2, &old.tagged("latest"))).await?;
+    scene.all_run(&old.digest, 2).await?;
+    let mut policy = scene.policy(&Scene::pods_target());
+    policy["spec"]["deletionPolicy"] = json!(deletion);
+    scene.apply(policy).await?;
+    scene.holds(&old.digest).await?;
+    pinned(scene, &old.digest).await?;
+    let gone = Timestamp::now();
+    scene.ours("ImagePolicy").delete("otel", &DeleteParams::default()).await?;
+    Ok((old, gone))
+}
+
+/// When the newest write of a pin was, which must be later than the two reads are apart.
+fn not_too_soon(scene: &Scene<'_>, gone: Timestamp) -> Result<()> {
+    let apart: SignedDuration = e2e::scene::ORPHAN_AFTER.parse()?;
+    let mut writes = scene.writes_of("imagepins")?.into_iter();
+    let last = writes.rfind(|e| e.succeeded() && ["patch", "delete"].contains(&e.verb.as_str()));
+    let last = last.context("nobody looked after the pin")?;
+    ensure!(last.impersonated_user.is_none(), "whom the policy named is nobody's to be any more: {last:#?}");
+    let at: Timestamp = last.request_received_timestamp.parse()?;
+    ensure!(at >= gone + apart, "written at {at}, the policy went at {gone}");
+    Ok(())
+}
+
+#[test]
+fn a_deleted_policy_that_retains_leaves_pins_that_say_so_and_still_hold() {
+    run("a_deleted_policy_that_retains_leaves_pins_that_say_so_and_still_hold", async |test| -> Result<()> {
+        let scene = Scene::set(test, "retain").await?;
+        let (old, gone) = deserted(&scene, "Retain").await?;
+        let pins = scene.ours("ImagePin");
+        eventually("the pin is marked", PATIENCE, async || {
+            let pin = pins.get(&pin_name(&scene)).await?;
+            ensure!(pin.annotations().contains_key("lockkeeper.dev/orphaned"), "{:?}", pin.metadata);
+            let condition = &pin.data["status"]["conditions"][0];
+            ensure!(
+                condition["type"] == "Orphaned" && condition["status"] == "True",
+                "{}",
+                pin.data["status"]
+            );
+            ensure!(pin.data["spec"]["digest"] == old.digest, "{}", pin.data["spec"]);
+            Ok(())
+        })
+        .await?;
+        not_too_soon(&scene, gone)?;
+        let writes = scene.writes_of("imagepins")?.len();
+        scene.apply(bare(&scene, "late", &old.tagged("latest"))).await?;
+        scene.all_run(&old.digest, 3).await.context("new pods still get what the pin says")?;
+        scene.not_written_again("imagepins", writes, "what is marked is not marked again").await?;
+        scene.finish().await
+    });
+}
+
+#[test]
+fn a_deleted_policy_that_releases_takes_its_pins_with_it() {
+    run("a_deleted_policy_that_releases_takes_its_pins_with_it", async |test| -> Result<()> {
+        let scene = Scene::set(test, "release").await?;
+        let (old, gone) = deserted(&scene, "Release").await?;
+        let pins = scene.ours("ImagePin");
+        eventually("the pin is gone", PATIENCE, async || {
+            ensure!(pins.get_opt(&pin_name(&scene)).await?.is_none(), "it is there");
+            Ok(())
+        })
+        .await?;
+        not_too_soon(&scene, gone)?;
+        let pods = scene.all_run(&old.digest, 2).await.context("what runs is left alone")?;
+        ensure!(pods.iter().all(|pod| restarts(pod) == 0), "a pod was restarted");
+        let born = scene.apply(bare(&scene, "late", &old.tagged("latest"))).await?;
+        ensure!(!born.annotations().contains_key("lockkeeper.dev/pinned-by"), "{:?}", born.metadata);
+        scene.controller.check().await
     });
 }
 

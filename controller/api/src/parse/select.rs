@@ -1,10 +1,13 @@
 //! `spec.select`.
 
 use super::error::Errors;
-use crate::{bounds, defaults, spec::Select};
+use crate::{
+    bounds, defaults,
+    spec::{Select, TagOrder},
+};
 use lockkeeper_core::{
     image::Platform,
-    select::{Order, Pattern, SelectError, Selection, TagFilter},
+    select::{DISCOVERY_LIMIT, Order, Pattern, SelectError, Selection, TagFilter},
 };
 
 pub(super) fn parse(errors: &mut Errors, select: &Select) -> Option<Selection> {
@@ -28,30 +31,37 @@ pub(super) fn parse(errors: &mut Errors, select: &Select) -> Option<Selection> {
 }
 
 fn order(errors: &mut Errors, select: &Select) -> Option<Order> {
-    match (&select.semver, &select.digest) {
-        (Some(semver), None) => {
-            let made = Order::semver(&semver.range);
-            prefixed(errors, made)
-        }
-        (None, Some(digest)) => {
-            let made = Order::digest(&digest.tag);
-            prefixed(errors, made)
-        }
-        (None, None) => {
-            let fix = "set semver, such as {range: \">=1.0.0\"}, or digest, such as {tag: latest}";
-            errors.add("spec.select", "", "says nowhere how the candidate is chosen", fix);
-            None
-        }
-        (Some(_), Some(_)) => {
-            errors.add(
-                "spec.select",
-                "semver, digest",
-                "are two ways to choose the candidate",
-                "remove one of them",
-            );
-            None
-        }
+    let descending = |order: Option<TagOrder>| order == Some(TagOrder::Desc);
+    let semver = select.semver.as_ref().map(|semver| ("semver", Order::semver(&semver.range)));
+    let alphabetical = select
+        .alphabetical
+        .as_ref()
+        .map(|by| ("alphabetical", Ok(Order::Alphabetical { descending: descending(by.order) })));
+    let numerical = select
+        .numerical
+        .as_ref()
+        .map(|by| ("numerical", Ok(Order::Numerical { descending: descending(by.order) })));
+    let newest_build = select.newest_build.as_ref().map(|by| {
+        let limit =
+            by.discovery_limit.map_or(DISCOVERY_LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        ("newestBuild", Order::newest_build(limit))
+    });
+    let digest = select.digest.as_ref().map(|digest| ("digest", Order::digest(&digest.tag)));
+    let mut ways: Vec<_> =
+        [semver, alphabetical, numerical, newest_build, digest].into_iter().flatten().collect();
+    if ways.len() > 1 {
+        let names: Vec<&str> = ways.iter().map(|(name, _)| *name).collect();
+        let (names, reason) = (names.join(", "), "are several ways to choose the candidate");
+        errors.add("spec.select", &names, reason, "keep one of them");
+        return None;
     }
+    let Some((_, made)) = ways.pop() else {
+        let fix = "set semver, such as {range: \">=1.0.0\"}, alphabetical, numerical, newestBuild, or digest, such as \
+                   {tag: latest}";
+        errors.add("spec.select", "", "says nowhere how the candidate is chosen", fix);
+        return None;
+    };
+    prefixed(errors, made)
 }
 
 /// All elements, or every mistake in them.

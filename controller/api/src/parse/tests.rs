@@ -265,6 +265,10 @@ fn words_get_a_suggestion() {
 #[test]
 fn selection_is_said_once() {
     one(&[("/spec/select", json!({}))], &["spec.select: ", "semver"]);
+    let both = json!({"semver": {"range": "*"}, "numerical": {}});
+    one(&[("/spec/select", both)], &["spec.select: ", "\"semver, numerical\"", "keep one"]);
+    let none = json!({"newestBuild": {"discoveryLimit": 0}});
+    one(&[("/spec/select", none)], &["spec.select.newestBuild.discoveryLimit: ", "1 to 200"]);
     one(&[("/spec/select/digest", json!({"tag": "latest"}))], &["spec.select: ", "remove one"]);
 }
 

@@ -9,7 +9,10 @@ mod select;
 mod stage;
 
 pub use health::Health;
-pub use select::{DigestSelection, FilterTags, Select, SemverSelection};
+pub use select::{
+    BuildSelection, DigestSelection, FilterTags, NumberSelection, Select, SemverSelection, TagOrder,
+    TextSelection,
+};
 pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};
 
 use crate::{bounds, schema, status::PolicyStatus};

@@ -8,13 +8,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-    "has(self.semver) != has(self.digest)",
-    "exactly one of semver and digest says how the candidate is chosen; set one of them",
+    "[has(self.semver), has(self.alphabetical), has(self.numerical), has(self.newestBuild), has(self.digest)]\
+     .filter(x, x).size() == 1",
+    "exactly one of semver, alphabetical, numerical, newestBuild and digest says how the candidate is chosen; set one \
+     of them",
+), schema::rule(
+    "!has(self.filterTags) || !has(self.digest)",
+    "filterTags has no meaning with digest, which follows one tag; remove one of them",
 )]))]
 pub struct Select {
     /// The highest version in a range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub semver: Option<SemverSelection>,
+    /// The last tag, or the first, in the order of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alphabetical: Option<TextSelection>,
+    /// The tag with the largest number, or the smallest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numerical: Option<NumberSelection>,
+    /// The image that was built last, by the date in its config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_build: Option<BuildSelection>,
     /// Whatever one mutable tag names: every new contents is a candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<DigestSelection>,
@@ -47,6 +61,46 @@ pub struct SemverSelection {
     /// A range as Flux, Argo CD Image Updater and Kargo read it, such as >=0.28.0 or 1.2.x || ^2.
     #[schemars(length(min = 1, max = 256))]
     pub range: String,
+}
+
+/// Which end of an order is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TagOrder {
+    /// The last in ascending order.
+    #[default]
+    Asc,
+    /// The first in ascending order.
+    Desc,
+}
+
+/// By text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TextSelection {
+    /// asc takes the last in ascending order, desc the first. Without it: asc.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<TagOrder>,
+}
+
+/// By value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NumberSelection {
+    /// asc takes the largest number, desc the smallest. Without it: asc.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<TagOrder>,
+}
+
+/// By date of build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildSelection {
+    /// How many of the tags that pass the filters have their configs read, the newest by their text first. Without
+    /// it: 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200))]
+    pub discovery_limit: Option<u32>,
 }
 
 /// Whatever one mutable tag names.

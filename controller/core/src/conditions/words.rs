@@ -54,7 +54,7 @@ pub const TABLES: &[Table] = &[
     Table { title: "Labels of metrics", seen: "the [metrics](metrics.md)", words: LABELS },
     Table {
         title: "Why a tag was not taken",
-        seen: "`status.tags[].reason`, `lockkeeper explain`, and `lockkeeper plan` beside the tag",
+        seen: "`status.tags[].reason`, `lockkeeper explain`, and `lockkeeper plan` and `select` beside the tag",
         words: TAGS,
     },
     Table {
@@ -404,6 +404,7 @@ pub const LABELS: &[Word] = &[
 /// Why a tag was not taken.
 pub const TAGS: &[Word] = &[
     word("Candidate", "it was taken: the newest release that selection admits", ""),
+    word("Chosen", "`lockkeeper select` takes it", ""),
     word("Older", "the candidate is newer", ""),
     word("Quarantined", "its contents are quarantined", "deleting the Quarantine releases them"),
     word("PlatformMissing", "it lacks a platform in use", "publish it, or set `select.platforms`"),
@@ -418,6 +419,12 @@ pub const TAGS: &[Word] = &[
     word("NotFollowed", "`select.digest` follows another tag", ""),
     word("Filtered", "it does not match `select.filterTags.pattern`", ""),
     word("NotAVersion", "it is no semantic version", ""),
+    word("NotANumber", "it is no number, and `select.numerical` goes by numbers", ""),
+    word(
+        "NoBuildDate",
+        "its image's config has no date of build, a zero one or one of the future, and `select.newestBuild` goes by it",
+        "",
+    ),
     word("Prerelease", "it is a pre-release, and the range names none", ""),
     word("OutOfRange", "it is outside of `select.semver.range`", ""),
 ];

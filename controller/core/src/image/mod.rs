@@ -6,6 +6,7 @@
 //! reason and the fix. Assumes nothing about registries. May not resolve, fetch or guess.
 
 mod digest;
+mod mistake;
 mod platform;
 mod reference;
 mod release;
@@ -15,6 +16,7 @@ mod tag;
 mod text;
 
 pub use digest::{Digest, DigestError, digest_of_image_id};
+pub use mistake::mistake_at;
 pub use platform::{Platform, PlatformError};
 pub use reference::{ImageRef, ImageRefError};
 pub use release::{PlatformImage, Release};

@@ -57,6 +57,14 @@ impl ImageRef {
         self.digest.as_ref()
     }
 
+    /// The reference as it is compared: the repository normalised, tag and digest as written.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+        format!("{}{tag}{digest}", self.repository)
+    }
+
     /// This container's image, pinned: its own repository text, the tag if one is given, the digest.
     #[must_use]
     pub fn pinned(&self, tag: Option<&Tag>, digest: &Digest) -> String {

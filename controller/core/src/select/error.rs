@@ -71,6 +71,12 @@ pub enum SelectError {
         /// The tag.
         tag: String,
     },
+    /// None, or too many.
+    #[error("select.newestBuild.discoveryLimit: {value} is out of bounds; use 1 to 200")]
+    DiscoveryLimit {
+        /// As written.
+        value: usize,
+    },
     /// Below zero, or longer than ten years.
     #[error("select.minimumReleaseAge: {value} is out of bounds; use 0s to 87600h")]
     Age {

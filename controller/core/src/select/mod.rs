@@ -4,10 +4,13 @@
 //! lists them; it is total on every text; its memory is bounded by the listing. Assumes that the listing is whole (a
 //! part of one is no listing). May not read a registry or a clock; knows nothing of stages, ages or quarantines.
 
+mod builds;
 mod error;
+mod explain;
 mod filter;
 mod hint;
 mod natural;
+mod number;
 mod order;
 mod pattern;
 pub mod range;
@@ -16,7 +19,9 @@ mod version;
 
 use jiff::SignedDuration;
 
+pub use builds::{DISCOVERY_LIMIT, newest_first};
 pub use error::SelectError;
+pub use explain::{Explained, Verdict, explain};
 pub use filter::{ExtractError, FilterError, TagFilter, is_referrer};
 pub use order::Order;
 pub use pattern::{Pattern, PatternError};
@@ -82,7 +87,10 @@ impl Selection {
     pub fn followed_tag(&self) -> Option<&Tag> {
         match &self.order {
             Order::Digest { tag } => Some(tag),
-            Order::Semver { .. } => None,
+            Order::Semver { .. }
+            | Order::Alphabetical { .. }
+            | Order::Numerical { .. }
+            | Order::NewestBuild { .. } => None,
         }
     }
 

@@ -1,13 +1,16 @@
 //! The listing, best tag first, and every other tag with its reason.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::builds::by_hint;
 use super::filter::is_referrer;
-use super::order::Order;
+use super::number::{Number, NumberError};
+use super::order::{Order, turned};
 use super::range::{Answer, Range};
 use super::version::{Version, VersionError};
 use super::{Selection, hint, natural};
@@ -66,6 +69,10 @@ pub enum Reason {
     Filtered,
     /// What was taken out of it is no version.
     NotAVersion,
+    /// What was taken out of it is no number.
+    NotANumber,
+    /// Its image's config has no date of build that means anything.
+    NoBuildDate,
     /// A prerelease, and the range takes none.
     Prerelease,
     /// A version outside the range.
@@ -82,6 +89,8 @@ impl Reason {
             Self::NotFollowed => "NotFollowed",
             Self::Filtered => "Filtered",
             Self::NotAVersion => "NotAVersion",
+            Self::NotANumber => "NotANumber",
+            Self::NoBuildDate => "NoBuildDate",
             Self::Prerelease => "Prerelease",
             Self::OutOfRange => "OutOfRange",
         }
@@ -137,19 +146,45 @@ impl Selection {
 
 /// By what accepted tags are ordered, the best being the largest.
 #[derive(PartialEq, Eq)]
-struct Key<'a> {
-    version: Option<Version>,
+pub(super) struct Key<'a> {
+    value: Value<'a>,
     tag: &'a str,
 }
 
+/// What is compared. Within one ranking all are of one kind.
+#[derive(PartialEq, Eq)]
+enum Value<'a> {
+    Version(Version),
+    Text {
+        text: Cow<'a, str>,
+        descending: bool,
+    },
+    Number {
+        number: Number,
+        text: Cow<'a, str>,
+        descending: bool,
+    },
+    /// Nothing is known yet: by what the tag's text suggests.
+    Hint,
+    /// The followed tag.
+    Followed,
+}
+
 impl Ord for Key<'_> {
-    /// By precedence; of equal versions the more specific tag wins, then the larger text.
+    /// By what the policy compares; of equal versions the more specific tag wins, then the larger text.
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_version = match (&self.version, &other.version) {
-            (Some(a), Some(b)) => a.precedence(b).then(a.parts.cmp(&b.parts)),
-            (a, b) => a.is_some().cmp(&b.is_some()),
+        let by_value = match (&self.value, &other.value) {
+            (Value::Version(a), Value::Version(b)) => a.precedence(b).then(a.parts.cmp(&b.parts)),
+            (Value::Text { text: a, descending }, Value::Text { text: b, .. }) => {
+                turned(a.cmp(b), *descending)
+            }
+            (Value::Number { number: a, descending, .. }, Value::Number { number: b, .. }) => {
+                turned(a.cmp(b), *descending)
+            }
+            (Value::Hint, Value::Hint) => by_hint(self.tag, other.tag),
+            _ => Ordering::Equal,
         };
-        by_version.then_with(|| self.tag.cmp(other.tag))
+        by_value.then_with(|| self.tag.cmp(other.tag))
     }
 }
 
@@ -160,13 +195,17 @@ impl PartialOrd for Key<'_> {
 }
 
 impl Key<'_> {
-    fn ranked(self) -> Option<Ranked> {
-        let tag = self.tag.parse().ok()?;
-        Some(Ranked { tag, version: self.version.map(|version| version.number.to_string()) })
+    pub(super) fn ranked(self) -> Option<Ranked> {
+        let version = match self.value {
+            Value::Version(version) => Some(version.number.to_string()),
+            Value::Text { text, .. } | Value::Number { text, .. } => Some(text.into_owned()),
+            Value::Hint | Value::Followed => None,
+        };
+        Some(Ranked { tag: self.tag.parse().ok()?, version })
     }
 }
 
-fn judge<'a>(selection: &Selection, tag: &'a str) -> Result<Key<'a>, Refusal> {
+pub(super) fn judge<'a>(selection: &Selection, tag: &'a str) -> Result<Key<'a>, Refusal> {
     Tag::check(tag).map_err(|_| Refusal::NotATag)?;
     if is_referrer(tag) {
         return Err(Refusal::Referrer);
@@ -174,18 +213,27 @@ fn judge<'a>(selection: &Selection, tag: &'a str) -> Result<Key<'a>, Refusal> {
     if let Some(index) = selection.ignore.iter().position(|pattern| pattern.matches(tag)) {
         return Err(Refusal::Ignored { index });
     }
-    let range = match &selection.order {
-        Order::Digest { tag: followed } if followed.as_str() == tag => return Ok(Key { version: None, tag }),
-        Order::Digest { .. } => return Err(Refusal::NotFollowed),
-        Order::Semver { range } => range,
-    };
+    if let Order::Digest { tag: followed } = &selection.order {
+        let followed = followed.as_str() == tag;
+        return if followed { Ok(Key { value: Value::Followed, tag }) } else { Err(Refusal::NotFollowed) };
+    }
     let extracted = match &selection.filter {
         Some(filter) => Some(filter.extract(tag).ok_or(Refusal::Filtered)?),
         None => None,
     };
-    let version = in_range(range, extracted.as_deref().unwrap_or(tag))
-        .map_err(|cause| Refusal::Version { extracted: extracted.clone(), cause })?;
-    Ok(Key { version: Some(version), tag })
+    let refused = |cause| Refusal::Version { extracted: extracted.clone(), cause };
+    let text = extracted.as_deref().map_or(Cow::Borrowed(tag), |text| Cow::Owned(text.to_owned()));
+    let value = match &selection.order {
+        Order::Semver { range } => Value::Version(in_range(range, &text).map_err(refused)?),
+        Order::Alphabetical { descending } => Value::Text { text, descending: *descending },
+        Order::Numerical { descending } => {
+            let number = Number::parse(&text).map_err(|error| refused(Cause::NotANumber(error)))?;
+            Value::Number { number, text, descending: *descending }
+        }
+        Order::NewestBuild { .. } => Value::Hint,
+        Order::Digest { .. } => Value::Followed,
+    };
+    Ok(Key { value, tag })
 }
 
 fn in_range(range: &Range, text: &str) -> Result<Version, Cause> {
@@ -198,7 +246,7 @@ fn in_range(range: &Range, text: &str) -> Result<Version, Cause> {
 }
 
 /// Why not, before it is put into words.
-enum Refusal {
+pub(super) enum Refusal {
     NotATag,
     Referrer,
     Ignored { index: usize },
@@ -207,8 +255,9 @@ enum Refusal {
     Version { extracted: Option<String>, cause: Cause },
 }
 
-enum Cause {
+pub(super) enum Cause {
     NotAVersion(VersionError),
+    NotANumber(NumberError),
     Prerelease(Version),
     OutOfRange,
 }
@@ -221,12 +270,13 @@ impl Refusal {
             Self::NotFollowed => Reason::NotFollowed,
             Self::Filtered => Reason::Filtered,
             Self::Version { cause: Cause::NotAVersion(_), .. } => Reason::NotAVersion,
+            Self::Version { cause: Cause::NotANumber(_), .. } => Reason::NotANumber,
             Self::Version { cause: Cause::Prerelease(_), .. } => Reason::Prerelease,
             Self::Version { cause: Cause::OutOfRange, .. } => Reason::OutOfRange,
         }
     }
 
-    fn explained(&self, selection: &Selection, tag: &str) -> Rejected {
+    pub(super) fn explained(&self, selection: &Selection, tag: &str) -> Rejected {
         let name = match self {
             Self::NotATag => shown(tag).trim_matches('"').to_owned(),
             _ => tag.to_owned(),
@@ -271,13 +321,17 @@ impl Cause {
         };
         let range = match &selection.order {
             Order::Semver { range } => shown(&range.to_string()),
-            Order::Digest { .. } => String::new(),
+            _ => String::new(),
         };
         // With a pattern of their own people have said what a version is.
         let hint = |text: String| if extracted.is_none() { text } else { String::new() };
         match self {
             Self::NotAVersion(error) => {
                 format!("{what} is no version: {error}{}", hint(hint::for_no_version(tag)))
+            }
+            Self::NotANumber(error) => {
+                let fix = hint("; select.filterTags can take a number out of it".to_owned());
+                format!("{what} is no number: {error}{fix}")
             }
             Self::Prerelease(version) => format!(
                 "{what} is a prerelease and select.semver.range {range} takes none; a term such as >={} would let it \

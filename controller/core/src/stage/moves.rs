@@ -270,6 +270,10 @@ pub fn pin_tag<'r>(view: &StageView<'_>, release: &'r Release) -> Option<&'r Tag
     use crate::select::Order;
     match &view.policy.select.order {
         Order::Semver { .. } => release.tag.as_ref().filter(|t| crate::select::is_full_version(t.as_str())),
+        // A tag that is one of an order of many is not moved by its publisher; `latest` among them would be.
+        Order::Alphabetical { .. } | Order::Numerical { .. } | Order::NewestBuild { .. } => {
+            release.tag.as_ref().filter(|tag| tag.as_str() != "latest")
+        }
         Order::Digest { .. } => None,
     }
 }

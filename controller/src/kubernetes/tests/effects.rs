@@ -1,6 +1,7 @@
 //! Effects: what is asked of the API server, and what its answers mean.
 
 use super::*;
+use crate::kubernetes::orphans;
 use crate::ports::{Cluster, EffectError, Policies};
 use lockkeeper_core::{
     decision::{Action, Event, EventType, ImageChange, PodMove, Purpose, QuarantineDraft, TemplatePatch},
@@ -368,7 +369,7 @@ async fn orphaned_pins_are_marked_after_two_reads_and_only_once() {
     scene.shows([pin(b"old", 30)]);
     let sweep = async |second: i64| {
         scene.clock.set(second);
-        scene.kubernetes.sweep_orphans(&fence(), scene.clock.now()).await;
+        scene.kubernetes.sweep_orphans(&fence(), orphans::APART, scene.clock.now()).await;
         scene.server.asked().iter().filter(|asked| asked.method != "GET").count()
     };
     assert_eq!(sweep(0).await, 0);
@@ -399,7 +400,7 @@ async fn orphaned_pins_that_were_told_to_go_are_deleted_and_a_failed_read_delete
     scene.shows([released]);
     let sweep = async |second: i64| {
         scene.clock.set(second);
-        scene.kubernetes.sweep_orphans(&fence(), scene.clock.now()).await;
+        scene.kubernetes.sweep_orphans(&fence(), orphans::APART, scene.clock.now()).await;
         scene.server.asked().iter().filter(|asked| asked.method == "DELETE").count()
     };
     assert_eq!((sweep(0).await, sweep(600).await), (0, 0), "the API server could not say");

@@ -80,6 +80,34 @@ async fn a_pods_owner_rollout_budget_and_platform_come_from_other_objects() {
 }
 
 #[tokio::test]
+async fn a_pod_of_a_job_belongs_to_the_cron_job_behind_it() {
+    let scene = scene();
+    let target = json!([{"name": "prod", "targets": [{"workloads": {"namespaces": ["prod"],
+        "kinds": ["CronJob"], "selector": {"matchLabels": {"telemetry": "otel"}}}}]}]);
+    let cron = json!({"kind": "CronJob", "metadata": {"name": "nightly", "namespace": "prod", "uid": "uid-nightly",
+            "generation": 1, "resourceVersion": "3", "labels": {"telemetry": "otel"}},
+        "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [
+            {"name": "otel", "image": "ghcr.io/a/otel:1"}]}}}}}});
+    let mut of_job = pod("nightly-1-x", 22);
+    of_job["metadata"]["ownerReferences"] = json!([{"kind": "Job", "name": "nightly-1", "controller": true}]);
+    scene.shows([policy("cron", &target), cron, of_job]);
+    assert!(see(&scene, "cron").stages[0].pods.is_empty(), "whose Job it is is not known yet");
+    scene.woken.take();
+    scene.shows([
+        json!({"kind": "Job", "metadata": {"name": "nightly-1", "namespace": "prod", "resourceVersion": "2",
+        "ownerReferences": [{"kind": "CronJob", "name": "nightly", "controller": true}]}}),
+    ]);
+    assert!(scene.woken.take().contains(&"platform/cron".to_owned()));
+    let stage = &see(&scene, "cron").stages[0];
+    assert_eq!(stage.pods.len(), 1);
+    let seen = &stage.pods[0];
+    assert_eq!(
+        (seen.owner.kind.as_str(), seen.owner.name.as_str(), seen.of_job),
+        ("CronJob", "nightly", true)
+    );
+}
+
+#[tokio::test]
 async fn a_pod_that_two_targets_match_is_seen_once_under_the_first() {
     let scene = scene();
     let stages = json!([{"name": "prod", "targets": [
@@ -127,7 +155,7 @@ async fn a_stage_is_stale_with_the_watches_it_stands_on() {
     {
         assert_eq!(stale(watch.clone(), 7), Some(at(7)), "{watch}");
     }
-    for watch in [Watch::AdmissionPolicies, Watch::Workloads("CronJob.batch".into())] {
+    for watch in [Watch::AdmissionPolicies, Watch::Jobs, Watch::Workloads("CronJob.batch".into())] {
         assert_eq!(stale(watch.clone(), 7), None, "{watch}");
     }
 }

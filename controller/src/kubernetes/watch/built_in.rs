@@ -108,18 +108,30 @@ impl Collection for Nodes {
     }
 }
 
-/// `ReplicaSets`: only who owns them.
-pub struct ReplicaSets;
+/// What stands between pods and their workloads: only who owns it.
+pub enum Between {
+    /// `ReplicaSets` of Deployments.
+    ReplicaSets,
+    /// Jobs of `CronJobs`.
+    Jobs,
+}
 
-impl Collection for ReplicaSets {
+impl Collection for Between {
     type Wire = OnlyMeta;
     type Kept = OwnerRef;
 
     fn watch(&self) -> Watch {
-        Watch::ReplicaSets
+        match self {
+            Self::ReplicaSets => Watch::ReplicaSets,
+            Self::Jobs => Watch::Jobs,
+        }
     }
     fn paths(&self) -> Vec<String> {
-        vec!["/apis/apps/v1/replicasets".to_owned()]
+        let path = match self {
+            Self::ReplicaSets => "/apis/apps/v1/replicasets",
+            Self::Jobs => "/apis/batch/v1/jobs",
+        };
+        vec![path.to_owned()]
     }
     fn metadata_only(&self) -> bool {
         true
@@ -130,13 +142,20 @@ impl Collection for ReplicaSets {
         Some((Place::of(&object.metadata), owner))
     }
     fn shelf<'a>(&self, world: &'a mut World) -> &'a mut Shelf<OwnerRef> {
-        &mut world.replica_sets
+        match self {
+            Self::ReplicaSets => &mut world.replica_sets,
+            Self::Jobs => &mut world.jobs,
+        }
     }
     fn concerned(&self, world: &mut World, place: &Place, old: Option<&OwnerRef>) -> Wake {
-        if old.is_some() && old == world.replica_sets.get(&place.namespace, &place.name) {
+        if old.is_some() && old == self.shelf(world).get(&place.namespace, &place.name) {
             return Wake::new();
         }
-        world.concerned_by_replica_set(place)
+        let kind = match self {
+            Self::ReplicaSets => "ReplicaSet",
+            Self::Jobs => "Job",
+        };
+        world.concerned_by_owner(kind, place)
     }
 }
 

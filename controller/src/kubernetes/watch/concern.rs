@@ -28,12 +28,12 @@ impl World {
         })
     }
 
-    /// The policies that see a pod of a `ReplicaSet`: which workload is behind it has changed.
+    /// The policies that see a pod of a `ReplicaSet` or Job: which workload is behind it has changed.
     #[must_use]
-    pub fn concerned_by_replica_set(&self, place: &Place) -> Wake {
+    pub fn concerned_by_owner(&self, kind: &str, place: &Place) -> Wake {
         let of_it = |pod: &PodEntry| {
             let owner = pod.owner.as_ref();
-            owner.is_some_and(|owner| owner.kind == "ReplicaSet" && owner.name == place.name)
+            owner.is_some_and(|owner| owner.kind == kind && owner.name == place.name)
         };
         let pods = self.alike(&place.namespace, of_it);
         self.policies_in(&place.namespace, |policy| self.sees_any(policy, &place.namespace, &pods))

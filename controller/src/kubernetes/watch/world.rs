@@ -37,6 +37,8 @@ pub enum Watch {
     Pods,
     /// `ReplicaSets`.
     ReplicaSets,
+    /// Jobs.
+    Jobs,
     /// A kind with a pod template, as `Kind.group`.
     Workloads(String),
     /// `PodDisruptionBudgets`.
@@ -99,6 +101,8 @@ pub struct World {
     pub pods: Shelf<PodEntry>,
     /// Owners of `ReplicaSets`.
     pub replica_sets: Shelf<OwnerRef>,
+    /// Owners of Jobs.
+    pub jobs: Shelf<OwnerRef>,
     /// Workloads by `Kind.group`.
     pub workloads: BTreeMap<String, Shelf<WorkloadEntry>>,
     /// Budgets.
@@ -135,6 +139,7 @@ impl World {
             W::Nodes,
             W::Pods,
             W::ReplicaSets,
+            W::Jobs,
             W::Budgets,
             W::Policies,
             W::Pins,
@@ -236,14 +241,16 @@ impl World {
             })
     }
 
-    /// A pod's top owner: the Deployment behind its `ReplicaSet`, or what controls it.
+    /// A pod's top owner: the Deployment behind its `ReplicaSet`, the `CronJob` behind its Job, or what controls it.
     #[must_use]
     pub fn owner_of<'a>(&'a self, namespace: &str, pod: &'a PodEntry) -> Option<&'a OwnerRef> {
         let owner = pod.owner.as_ref()?;
-        match owner.kind.as_str() {
-            "ReplicaSet" => Some(self.replica_sets.get(namespace, &owner.name).unwrap_or(owner)),
-            _ => Some(owner),
-        }
+        let behind = match owner.kind.as_str() {
+            "ReplicaSet" => self.replica_sets.get(namespace, &owner.name),
+            "Job" => self.jobs.get(namespace, &owner.name),
+            _ => None,
+        };
+        Some(behind.unwrap_or(owner))
     }
 
     /// A workload by kind and name.

@@ -245,3 +245,86 @@ proptest! {
         }
     }
 }
+
+fn by(order: Order, filter: Option<(&str, &str)>) -> Selection {
+    let filter = filter.map(|(pattern, extract)| TagFilter::new(pattern, extract).unwrap());
+    Selection::new(order, filter, Vec::new(), Vec::new(), SignedDuration::ZERO, false).unwrap()
+}
+
+#[test]
+fn alphabetical_takes_the_last_ascending_and_the_first_descending() {
+    let tags = ["2026-01-02", "2026-01-10", "a", "B", "b", "latest", "é", "sha256-x"];
+    let asc = by(Order::Alphabetical { descending: false }, None);
+    assert_eq!(best(&asc, &tags), ["sha256-x", "latest", "b", "a", "B", "2026-01-10", "2026-01-02"]);
+    let desc = by(Order::Alphabetical { descending: true }, None);
+    assert_eq!(best(&desc, &tags), ["2026-01-02", "2026-01-10", "B", "a", "b", "latest", "sha256-x"]);
+    // Of equal extracts the larger tag wins, whichever end is taken.
+    for descending in [false, true] {
+        let dated = by(Order::Alphabetical { descending }, Some(("^(?P<day>[0-9-]{10})-(.*)$", "$day")));
+        assert_eq!(best(&dated, &["2026-01-02-a", "2026-01-02-b"]), ["2026-01-02-b", "2026-01-02-a"]);
+        let ranking = rank(&dated, ["2026-01-02-a"].into_iter());
+        assert_eq!(ranking.best_first[0].version.as_deref(), Some("2026-01-02"));
+    }
+}
+
+#[test]
+fn numerical_compares_values_and_explains_what_is_no_number() {
+    let tags =
+        ["9", "10", "007", "7", "1.5", "1.50", "123456789012345678901234567890", "latest", "1.2.3", "1e9"];
+    let asc = by(Order::Numerical { descending: false }, None);
+    assert_eq!(best(&asc, &tags), ["123456789012345678901234567890", "10", "9", "7", "007", "1.50", "1.5"]);
+    let desc = by(Order::Numerical { descending: true }, None);
+    assert_eq!(best(&desc, &tags)[..3], ["1.50", "1.5", "7"]);
+    for tag in ["latest", "1.2.3", "1e9"] {
+        let rejected = rejected(&asc, tag);
+        assert_eq!(rejected.reason, Reason::NotANumber);
+        assert!(
+            rejected.message.contains(tag) && rejected.message.contains("filterTags"),
+            "{}",
+            rejected.message
+        );
+    }
+    let taken_out = by(Order::Numerical { descending: false }, Some((r"^main-\d+-(\d+)$", "$1")));
+    assert_eq!(best(&taken_out, &["main-1-99", "main-2-100", "main-3-x"]), ["main-2-100", "main-1-99"]);
+    assert_eq!(rejected(&taken_out, "main-3-x").reason, Reason::Filtered);
+}
+
+#[test]
+fn newest_build_knows_only_a_hint_until_dates_are_read() {
+    let selection = by(Order::newest_build(20).unwrap(), Some(("^main-", "")));
+    let ranking = rank(&selection, ["main-9", "main-10", "v1", "main-2.sig"].into_iter());
+    let tags: Vec<_> = ranking.best_first.iter().map(|r| (r.tag.as_str(), r.version.clone())).collect();
+    assert_eq!(tags, [("main-10", None), ("main-9", None)]);
+}
+
+proptest! {
+    #[test]
+    fn every_order_gives_one_answer_for_one_set(
+        tags in prop::collection::vec("[a-c0-3.-]{1,5}", 0..12),
+        order in 0..5_usize,
+        seed in any::<u64>(),
+    ) {
+        let orders = [
+            Order::Alphabetical { descending: false },
+            Order::Alphabetical { descending: true },
+            Order::Numerical { descending: false },
+            Order::Numerical { descending: true },
+            Order::newest_build(20).unwrap(),
+        ];
+        let selection = by(orders[order].clone(), None);
+        let mut turned = tags.clone();
+        if !turned.is_empty() {
+            let middle = usize::try_from(seed % turned.len() as u64).unwrap();
+            turned.rotate_left(middle);
+            turned.push(turned[0].clone());
+        }
+        let ranking = rank(&selection, tags.iter().map(String::as_str));
+        prop_assert_eq!(&rank(&selection, turned.iter().map(String::as_str)), &ranking);
+        // Versions compare as the tags were ordered (I10).
+        for pair in ranking.best_first.windows(2) {
+            if let (Some(a), Some(b)) = (&pair[0].version, &pair[1].version) {
+                prop_assert_ne!(compare_versions(&selection, a, b), Some(Ordering::Less), "{} {}", a, b);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `newestBuild`: by the date that the publisher wrote into the image's config.
+//!
+//! Reading a config costs a request, so tags are looked at in an order that guesses which are new ([`by_hint`]), and
+//! only so many of them ([`DISCOVERY_LIMIT`]).
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+
+use super::rank::{Ranked, Reason, Rejected};
+use crate::image::shown;
+
+/// How many tags have their configs read if the policy does not say.
+pub const DISCOVERY_LIMIT: usize = 20;
+
+/// Candidates by date of build, the newest first, and those without a date that means anything.
+///
+/// Equal dates: the larger tag wins. A date of the future is a mistake, or would win for ever; a zero date is what
+/// reproducible builds write.
+#[must_use]
+pub fn newest_first(
+    candidates: impl IntoIterator<Item = (Ranked, Option<Timestamp>)>,
+    now: Timestamp,
+) -> (Vec<(Ranked, Timestamp)>, Vec<Rejected>) {
+    let (mut dated, mut rejected) = (Vec::new(), Vec::new());
+    for (mut ranked, created) in candidates {
+        let why = match created {
+            None => "the date of its build is not known",
+            Some(created) if created <= Timestamp::UNIX_EPOCH => {
+                "its build has a zero date, as reproducible builds write it"
+            }
+            Some(created) if created > now => "the date of its build is in the future",
+            Some(created) => {
+                ranked.version = Some(created.to_string());
+                dated.push((ranked, created));
+                continue;
+            }
+        };
+        rejected.push(Rejected {
+            message: format!(
+                "{} is left out: {why}, and select.newestBuild goes by it",
+                shown(ranked.tag.as_str())
+            ),
+            tag: ranked.tag.to_string(),
+            reason: Reason::NoBuildDate,
+        });
+    }
+    dated.sort_by(|(a, x), (b, y)| (y, b.tag.as_str()).cmp(&(x, a.tag.as_str())));
+    rejected.sort_by(|a, b| b.tag.cmp(&a.tag));
+    (dated, rejected)
+}
+
+/// Which of two tags is probably the newer: numbers in them compare as numbers, the rest as text.
+#[must_use]
+pub fn by_hint(a: &str, b: &str) -> Ordering {
+    let (mut a_rest, mut b_rest) = (a, b);
+    while !a_rest.is_empty() && !b_rest.is_empty() {
+        let ((x, x_number, a_next), (y, y_number, b_next)) = (run(a_rest), run(b_rest));
+        let order = if x_number && y_number {
+            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
+        } else {
+            x.cmp(y)
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        (a_rest, b_rest) = (a_next, b_next);
+    }
+    a_rest.len().cmp(&b_rest.len()).then_with(|| a.cmp(b))
+}
+
+/// The digits, or what are none, at the beginning; whether they are digits; what follows.
+fn run(text: &str) -> (&str, bool, &str) {
+    let digits = text.starts_with(|c: char| c.is_ascii_digit());
+    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    (&text[..end], digits, &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_newest_date_wins_and_dates_that_mean_nothing_are_explained() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let tag = |tag: &str| Ranked { tag: tag.parse().unwrap(), version: None };
+        let date = |text: &str| Some(text.parse().unwrap());
+        let (dated, rejected) = newest_first(
+            [
+                (tag("old"), date("2026-01-01T00:00:00Z")),
+                (tag("a"), date("2026-11-22T12:00:00Z")),
+                (tag("b"), date("2026-11-22T12:00:00Z")),
+                (tag("none"), None),
+                (tag("zero"), date("1970-01-01T00:00:00Z")),
+                (tag("year-one"), date("0001-01-01T00:00:00Z")),
+                (tag("tomorrow"), date("2026-11-22T12:00:01Z")),
+            ],
+            now,
+        );
+        let order: Vec<&str> = dated.iter().map(|(ranked, _)| ranked.tag.as_str()).collect();
+        assert_eq!(order, ["b", "a", "old"]);
+        assert_eq!(dated[0].0.version.as_deref(), Some("2026-11-22T12:00:00Z"));
+        let said: Vec<(&str, bool)> = rejected
+            .iter()
+            .map(|r| (r.tag.as_str(), r.reason == Reason::NoBuildDate && r.message.contains(&r.tag)))
+            .collect();
+        assert_eq!(said, [("zero", true), ("year-one", true), ("tomorrow", true), ("none", true)]);
+    }
+
+    #[test]
+    fn the_hint_reads_numbers_as_numbers() {
+        for (older, newer) in [
+            ("1.9.0", "1.10.0"),
+            ("main-9", "main-10"),
+            ("a-007", "a-8"),
+            ("20250701-1", "20250702-0"),
+            ("a", "a-1"),
+        ] {
+            assert_eq!(by_hint(older, newer), Ordering::Less, "{older} {newer}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_hint_is_an_order(a in "[a-z0-9.-]{0,8}", b in "[a-z0-9.-]{0,8}", c in "[a-z0-9.-]{0,8}") {
+            prop_assert_eq!(by_hint(&a, &b), by_hint(&b, &a).reverse());
+            prop_assert_eq!(by_hint(&a, &b) == Ordering::Equal, a == b);
+            if by_hint(&a, &b).is_le() && by_hint(&b, &c).is_le() {
+                prop_assert!(by_hint(&a, &c).is_le(), "{} {} {}", a, b, c);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a registry is asked: tags, dates of builds, platforms. One request for what is needed, nothing for the rest.
+
+use super::{Access, Args, Asked, Listed};
+use crate::{
+    cli::exit::Failure,
+    ports::{Credentials as _, Reference, Registry as _, RegistryAccess, RegistryError},
+    registry::{OciRegistry, credentials::SecretCredentials},
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use lockkeeper_core::{
+    image::{Platform, Release, Repository, Tag},
+    select::{Order, Ranked, Selection, Verdict, rank},
+};
+use std::collections::BTreeMap;
+
+/// Requests at once.
+const PARALLEL: usize = 4;
+
+/// A registry to ask; none when there is none, or it may not be asked.
+pub struct Look {
+    registry: Option<Ask>,
+}
+
+/// One repository of a registry.
+pub struct Ask {
+    client: OciRegistry,
+    access: RegistryAccess,
+    repository: Repository,
+}
+
+impl Ask {
+    /// As the flags say.
+    pub fn new(access: &Access, insecure: bool, repository: Repository) -> Result<Self, Failure> {
+        let basic = match &access.registry_config {
+            None => None,
+            Some(file) => {
+                let bytes = super::asked::read("--registry-config", file)?;
+                SecretCredentials
+                    .basic(&bytes, &repository)
+                    .map_err(|why| Failure::Usage(format!("--registry-config {}: {why}", file.display())))?
+            }
+        };
+        let access_to = RegistryAccess { scope: "command line".to_owned(), basic, insecure };
+        Ok(Self { client: access.registries.client(None)?, access: access_to, repository })
+    }
+
+    /// What a reference names; none: there is none.
+    pub async fn resolve(&self, reference: &Reference) -> Result<Option<Release>, Failure> {
+        self.client.resolve(&self.access, &self.repository, reference).await.map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &RegistryError) -> Failure {
+    Failure::Failed(format!("{}: {}", error.reason, error.message))
+}
+
+impl Look {
+    pub fn new(args: &Args, asked: &Asked) -> Result<Self, Failure> {
+        let registry = match &asked.repository {
+            Some(repository) if !args.offline => {
+                Some(Ask::new(&args.access, asked.insecure, repository.clone())?)
+            }
+            _ => None,
+        };
+        if registry.is_none() && args.tags.is_none() {
+            let why = if args.offline {
+                "--offline asks no registry; give the tags by --tags"
+            } else {
+                "name the repository whose tags are listed, or give the tags by --tags"
+            };
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        Ok(Self { registry })
+    }
+
+    /// Whether there is a registry to ask.
+    pub fn can_ask(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// All tags of the repository.
+    pub async fn list(&self) -> Result<Vec<Listed>, Failure> {
+        let Some(ask) = &self.registry else { return Ok(Vec::new()) };
+        let tags = ask.client.tags(&ask.access, &ask.repository).await.map_err(|error| failed(&error))?;
+        Ok(tags.into_iter().map(|tag| Listed { tag, created: None }).collect())
+    }
+
+    /// Dates of builds, where they decide: those of the list, and those of as many configs as the policy lets be read.
+    pub async fn dates(
+        &self,
+        selection: &Selection,
+        listed: &[Listed],
+    ) -> Result<BTreeMap<String, Timestamp>, Failure> {
+        let Order::NewestBuild { limit } = selection.order else { return Ok(BTreeMap::new()) };
+        let mut dates: BTreeMap<String, Timestamp> =
+            listed.iter().filter_map(|listed| Some((listed.tag.clone(), listed.created?))).collect();
+        let Some(ask) = &self.registry else { return Ok(dates) };
+        let ranking = rank(selection, listed.iter().map(|listed| listed.tag.as_str()));
+        let unknown = ranking.best_first.into_iter().take(limit).map(|ranked| ranked.tag);
+        let unknown: Vec<Tag> = unknown.filter(|tag| !dates.contains_key(tag.as_str())).collect();
+        let requests = unknown.into_iter().map(|tag| async move {
+            let release = ask.resolve(&Reference::Tag(tag.clone())).await?;
+            Ok::<_, Failure>((tag.to_string(), release.and_then(|release| release.created)))
+        });
+        let read: Vec<_> = stream::iter(requests).buffered(PARALLEL).try_collect().await?;
+        dates.extend(read.into_iter().filter_map(|(tag, created)| Some((tag, created?))));
+        Ok(dates)
+    }
+
+    /// Looks whether the chosen tag has the platforms; whether it turned out that it does not.
+    pub async fn check(
+        &self,
+        platforms: &[Platform],
+        chosen: &Ranked,
+        lacking: &mut Lacking,
+    ) -> Result<bool, Failure> {
+        let Some(ask) = &self.registry else { return Ok(false) };
+        let tag = &chosen.tag;
+        let (reason, message) = match ask.resolve(&Reference::Tag(tag.clone())).await? {
+            None => ("NotFound", format!("\"{tag}\" was listed, and the registry has no image of that name")),
+            Some(release) => {
+                let missing = release.missing_platforms(platforms);
+                if missing.is_empty() {
+                    return Ok(false);
+                }
+                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                ("PlatformMissing", format!("\"{tag}\" has no image for {}", names.join(", ")))
+            }
+        };
+        lacking.0.insert(tag.to_string(), Verdict { tag: tag.to_string(), reason, message });
+        Ok(true)
+    }
+}
+
+/// Tags that were looked at and are not taken.
+#[derive(Default)]
+pub struct Lacking(BTreeMap<String, Verdict>);
+
+impl Lacking {
+    pub fn of(&self, ranked: &Ranked) -> Option<Verdict> {
+        self.0.get(ranked.tag.as_str()).cloned()
+    }
+}
