@@ -222,3 +222,23 @@ fn values_reach_what_they_are_about() {
         Ok(())
     });
 }
+
+#[test]
+fn alerts_and_dashboard_are_what_the_files_say() {
+    alone(async {
+        let all =
+            render(&["alerts.enabled=true", "alerts.labels.team=platform", "dashboard.enabled=true"]).await?;
+        let rule = find(&all, "PrometheusRule", "lockkeeper")?;
+        let file = std::fs::read_to_string(chart().join("files/alerts.yaml"))?;
+        ensure!(rule["spec"] == serde_saphyr::from_str::<Value>(&file)?, "{:#}", rule["spec"]);
+        ensure!(rule["metadata"]["labels"]["team"] == "platform", "{:#}", rule["metadata"]);
+        let board = find(&all, "ConfigMap", "lockkeeper-dashboard")?;
+        let text = board["data"]["lockkeeper.json"].as_str().context("no dashboard")?;
+        let file = std::fs::read_to_string(chart().join("files/dashboard.json"))?;
+        let [given, wanted] = [text, &file].map(serde_json::from_str::<Value>);
+        ensure!(given? == wanted?, "{text}");
+        let none = render(&[]).await?;
+        ensure!(find(&none, "PrometheusRule", "lockkeeper").is_err(), "only where it is asked for");
+        Ok(())
+    });
+}

@@ -1,9 +1,7 @@
 //! `newestBuild`: by the date that the publisher wrote into the image's config.
 //!
-//! Reading a config costs a request, so tags are looked at in an order that guesses which are new ([`by_hint`]), and
+//! Reading a config costs a request, so tags are looked at in an order that guesses which are new ([`natural`](super::natural)), and
 //! only so many of them ([`DISCOVERY_LIMIT`]).
-
-use std::cmp::Ordering;
 
 use jiff::Timestamp;
 
@@ -50,37 +48,9 @@ pub fn newest_first(
     (dated, rejected)
 }
 
-/// Which of two tags is probably the newer: numbers in them compare as numbers, the rest as text.
-#[must_use]
-pub fn by_hint(a: &str, b: &str) -> Ordering {
-    let (mut a_rest, mut b_rest) = (a, b);
-    while !a_rest.is_empty() && !b_rest.is_empty() {
-        let ((x, x_number, a_next), (y, y_number, b_next)) = (run(a_rest), run(b_rest));
-        let order = if x_number && y_number {
-            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
-        } else {
-            x.cmp(y)
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-        (a_rest, b_rest) = (a_next, b_next);
-    }
-    a_rest.len().cmp(&b_rest.len()).then_with(|| a.cmp(b))
-}
-
-/// The digits, or what are none, at the beginning; whether they are digits; what follows.
-fn run(text: &str) -> (&str, bool, &str) {
-    let digits = text.starts_with(|c: char| c.is_ascii_digit());
-    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
-    (&text[..end], digits, &text[end..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_newest_date_wins_and_dates_that_mean_nothing_are_explained() {
@@ -107,29 +77,5 @@ mod tests {
             .map(|r| (r.tag.as_str(), r.reason == Reason::NoBuildDate && r.message.contains(&r.tag)))
             .collect();
         assert_eq!(said, [("zero", true), ("year-one", true), ("tomorrow", true), ("none", true)]);
-    }
-
-    #[test]
-    fn the_hint_reads_numbers_as_numbers() {
-        for (older, newer) in [
-            ("1.9.0", "1.10.0"),
-            ("main-9", "main-10"),
-            ("a-007", "a-8"),
-            ("20250701-1", "20250702-0"),
-            ("a", "a-1"),
-        ] {
-            assert_eq!(by_hint(older, newer), Ordering::Less, "{older} {newer}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_hint_is_an_order(a in "[a-z0-9.-]{0,8}", b in "[a-z0-9.-]{0,8}", c in "[a-z0-9.-]{0,8}") {
-            prop_assert_eq!(by_hint(&a, &b), by_hint(&b, &a).reverse());
-            prop_assert_eq!(by_hint(&a, &b) == Ordering::Equal, a == b);
-            if by_hint(&a, &b).is_le() && by_hint(&b, &c).is_le() {
-                prop_assert!(by_hint(&a, &c).is_le(), "{} {} {}", a, b, c);
-            }
-        }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::builds::by_hint;
 use super::filter::is_referrer;
 use super::number::{Number, NumberError};
 use super::order::{Order, turned};
@@ -181,7 +180,7 @@ impl Ord for Key<'_> {
             (Value::Number { number: a, descending, .. }, Value::Number { number: b, .. }) => {
                 turned(a.cmp(b), *descending)
             }
-            (Value::Hint, Value::Hint) => by_hint(self.tag, other.tag),
+            (Value::Hint, Value::Hint) => natural::compare(self.tag, other.tag),
             _ => Ordering::Equal,
         };
         by_value.then_with(|| self.tag.cmp(other.tag))
