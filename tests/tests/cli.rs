@@ -113,7 +113,7 @@ fn plan_says_what_is_missing_and_writes_nothing() {
             "candidate: 0.29.0 (",
             "matches: 3 pods, 3 of them ready",
             ":latest (3 pods)",
-            "only images with the tag latest",
+            &format!("pin in {namespace}: 0.29.0@sha256:"),
             "may not patch pods in namespace",
             "may not create imagepins.lockkeeper.dev in namespace",
             &format!("{mirror} does not have"),

@@ -235,4 +235,20 @@ mod tests {
         let text = render(&Plan { problems: vec!["no right".into(), "no pods".into()], ..plan() });
         assert!(text.ends_with("\nIn the way:\n- no right\n- no pods\n"), "{text}");
     }
+
+    #[test]
+    fn a_pin_of_what_was_adopted_says_which_tags_it_is_for() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let mut pin = serde_json::json!({
+            "matchLabels": {"app": "a"}, "repositories": ["registry.example.com/otel"], "digest": digest,
+            "policy": {"namespace": "platform", "name": "otel", "uid": "u"}, "stage": "prod", "deletionPolicy": "Retain",
+        });
+        pin["onlyTags"] = serde_json::json!(["latest", "stable"]);
+        let adopted = serde_json::from_value(pin.clone()).unwrap();
+        assert_eq!(one_pin(&adopted), format!("{digest}, only images with the tag latest or stable"));
+        pin["onlyTags"] = serde_json::Value::Null;
+        pin["tag"] = "0.29.0".into();
+        let promoted = serde_json::from_value(pin).unwrap();
+        assert_eq!(one_pin(&promoted), format!("0.29.0@{digest}"));
+    }
 }
