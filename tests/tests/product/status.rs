@@ -1,10 +1,10 @@
 //! A lost status: pins say what is stable, and nothing is promoted before the longest soak has passed.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::run;
 use e2e::scene::{Scene, restarts};
+use e2e::{PATIENCE, eventually, run};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::{adopted, moves, waits};
@@ -14,6 +14,12 @@ fn a_lost_status_comes_back_from_the_pins() {
     run("a_lost_status_comes_back_from_the_pins", async |test| -> Result<()> {
         let scene = Scene::set(test, "lost").await?;
         let old = adopted(&scene, |spec| spec["stages"][0]["soak"] = json!("10s")).await?;
+        eventually("the pin is written, from which the status comes back", PATIENCE, async || {
+            let pins = scene.ours("ImagePin").list(&ListParams::default()).await?;
+            ensure!(!pins.items.is_empty(), "there is none");
+            Ok(())
+        })
+        .await?;
         let patch = Patch::Merge(json!({"status": null}));
         scene.ours("ImagePolicy").patch_status("otel", &PatchParams::default(), &patch).await?;
         let status = scene
