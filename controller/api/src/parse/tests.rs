@@ -269,7 +269,10 @@ fn selection_is_said_once() {
     one(&[("/spec/select", both)], &["spec.select: ", "\"semver, numerical\"", "keep one"]);
     let none = json!({"newestBuild": {"discoveryLimit": 0}});
     one(&[("/spec/select", none)], &["spec.select.newestBuild.discoveryLimit: ", "1 to 200"]);
-    one(&[("/spec/select/digest", json!({"tag": "latest"}))], &["spec.select: ", "remove one"]);
+    one(
+        &[("/spec/select/digest", json!({"tag": "latest"}))],
+        &["spec.select: ", "\"semver, digest\"", "keep one"],
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub const NEEDS: &[(&[&str], &str, &str)] = &[
     (&["list", "watch"], "apps", "statefulsets"),
     (&["list", "watch"], "apps", "daemonsets"),
     (&["list", "watch"], "batch", "cronjobs"),
+    (&["list", "watch"], "batch", "jobs"),
     (&["list", "watch"], "policy", "poddisruptionbudgets"),
     (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicies"),
     (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
