@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo simulate bench image fmt lint docs
+.PHONY: all test demo simulate bench bench-health image fmt lint docs
 built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
@@ -27,6 +27,11 @@ bench:
 	cargo bench --locked -p lockkeeper-sim --bench figures
 	cargo build --locked --release -p lockkeeper -p e2e --bin lockkeeper --bin bench
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench $(BENCH)
+
+# How good the decisions are: the health engine in virtual time; writes docs/decision-quality.md and its pictures.
+# Smaller: make bench-health BENCH_HEALTH='--runs 200'.
+bench-health:
+	cargo bench --locked -p lockkeeper-sim --bench health -- $(BENCH_HEALTH)
 
 # The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
 # The binary is static: glibc is linked in, and the paths of this machine are not in it.

@@ -103,8 +103,13 @@ fn evidence() -> Evidence {
             arms.add(&stratum, Arm::Candidate, node, &format!("c{number}"));
             arms.add(&stratum, Arm::Baseline, node, &format!("b{number}"));
         }
-        let crash =
-            Crash { stratum: stratum.clone(), arm: Arm::Candidate, node: "n0".into(), pod: "c0".into() };
+        let crash = Crash {
+            stratum: stratum.clone(),
+            arm: Arm::Candidate,
+            node: "n0".into(),
+            pod: "c0".into(),
+            fingerprint: None,
+        };
         evidence.tick(tick, 0.5, &arms, &[crash]);
     }
     evidence

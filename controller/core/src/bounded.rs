@@ -33,7 +33,9 @@ pub fn fit(status: &mut Status) {
 fn entries(status: &Status) -> usize {
     let stages = status.stages.iter().map(|s| {
         let platforms: usize = s.verified.iter().map(|v| 1 + v.release.platforms.len()).sum();
-        let health = |f: &Flight| 50 + f.health.deaths.len() + f.health.evidence.entries();
+        let health = |f: &Flight| {
+            50 + f.health.deaths.len() + f.health.evidence.entries() + f.health.fingerprints.entries()
+        };
         let deaths = s.flight.as_ref().map_or(0, health);
         let pinned = s.pinned.as_ref().map_or(0, |p| p.namespaces.len());
         platforms
@@ -200,7 +202,13 @@ mod tests {
                 let (node, pod) = (long("node", number + tick, 240), long("pod", number, 240));
                 arms.add(&stratum, Arm::Candidate, &node, &pod);
                 arms.add(&stratum, Arm::Baseline, &node, &format!("{pod}-b"));
-                crashes.push(Crash { stratum: stratum.clone(), arm: Arm::Candidate, node, pod });
+                crashes.push(Crash {
+                    stratum: stratum.clone(),
+                    arm: Arm::Candidate,
+                    node,
+                    pod,
+                    fingerprint: None,
+                });
             }
             evidence.tick_within(Room::of(stages), i64::MAX - 100 + tick, 1e6, &arms, &crashes);
         }

@@ -16,6 +16,8 @@ pub struct Behaviour {
     pub never_ready: bool,
     /// It dies as soon as it starts.
     pub crash_at_start: bool,
+    /// The termination message that a crash leaves; none for a crash of which nothing can be seen but that it was.
+    pub panic: Option<String>,
 }
 
 /// The longest back-off of a kubelet.
@@ -92,6 +94,7 @@ impl World {
             up_at: Some(self.now + SignedDuration::from_secs(self.settings.pull_seconds)),
             dies_at: None,
             died: None,
+            died_of: None,
             crashes_in_a_row: 0,
             deleting: false,
             app_down: false,
@@ -207,6 +210,7 @@ impl World {
 
     fn crash(&mut self, index: usize) {
         let (now, restart) = (self.now, self.settings.restart_seconds.max(1));
+        let panic = self.behaviour(index).panic;
         let pod = &mut self.pods[index];
         let in_a_row = match pod.died {
             Some(died) if now.duration_since(died) < RESET => pod.crashes_in_a_row + 1,
@@ -216,6 +220,7 @@ impl World {
         pod.up = false;
         pod.down_after_death = true;
         pod.died = Some(now);
+        pod.died_of = panic;
         let backoff = if in_a_row <= 1 {
             restart
         } else {

@@ -7,7 +7,9 @@ mod act;
 mod kubelet;
 mod observe;
 mod people;
+pub mod quality;
 pub mod random;
+pub mod svg;
 pub mod watchman;
 mod world;
 

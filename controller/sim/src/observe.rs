@@ -3,6 +3,7 @@
 use crate::World;
 use lockkeeper_core::{
     decision::Question,
+    health::Fingerprint,
     image::{Release, Tag, digest_of_image_id},
     observed::{
         Answer, Answers, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure, ObjectKey, Observed,
@@ -166,6 +167,11 @@ impl World {
             waiting: pod.waiting.clone(),
             down_after_death: pod.down_after_death,
             died: pod.died,
+            death: pod.died_of.as_ref().map(|panic| format!("exit 2 (Error): {panic}")),
+            fingerprint: pod
+                .died_of
+                .as_ref()
+                .map(|panic| Fingerprint::new(&self.settings.container, 2, "Error", panic)),
             ..ContainerSeen::default()
         };
         PodSeen {

@@ -107,6 +107,8 @@ pub struct Pod {
     pub dies_at: Option<(Timestamp, f64)>,
     /// When it died last.
     pub died: Option<Timestamp>,
+    /// The message that it left then, if it left one.
+    pub died_of: Option<String>,
     /// Crashes in a row, for the back-off.
     pub crashes_in_a_row: u32,
     /// It ends at the next step.

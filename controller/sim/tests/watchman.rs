@@ -279,6 +279,7 @@ fn l3_a_release_that_the_evidence_convicts_goes_on() {
             arm: Arm::Candidate,
             node: format!("n{n}"),
             pod: format!("p{n}"),
+            fingerprint: None,
         };
         flight.health.evidence.tick(tick, 1.0 / 60.0, &arms, &[crash]);
     }

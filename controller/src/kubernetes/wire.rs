@@ -183,6 +183,8 @@ pub struct Terminated {
     pub exit_code: i32,
     /// Such as `Error` or `OOMKilled`.
     pub reason: String,
+    /// What the container wrote into its termination message, or its last lines of log where it asks for that.
+    pub message: String,
     /// When.
     pub finished_at: Option<Timestamp>,
     /// Which container.

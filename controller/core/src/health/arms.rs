@@ -9,7 +9,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bounded;
+use super::{bounded, fingerprint::Fingerprint};
 
 const MAX_STRATUM_BYTES: usize = 190;
 
@@ -62,6 +62,8 @@ pub struct Crash {
     pub node: String,
     /// The pod, by the same name as in [`Arms::add`].
     pub pod: String,
+    /// What it died of, where that is known.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// The pods of one stratum at risk on one node.
@@ -137,6 +139,17 @@ impl Arms {
         self.nodes(&crash.stratum)
             .and_then(|nodes| nodes.get(&crash.node))
             .is_some_and(|at_node| at_node.pods(crash.arm).contains(&crash.pod))
+    }
+
+    /// Candidate and baseline pods of every node that has any, over all strata.
+    pub(super) fn by_node(&self) -> BTreeMap<&str, (u64, u64)> {
+        let mut nodes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (node, arms) in self.0.values().flatten() {
+            let (candidate, baseline) = nodes.entry(node).or_default();
+            *candidate += arms.candidate.len() as u64;
+            *baseline += arms.baseline.len() as u64;
+        }
+        nodes
     }
 
     pub(super) fn nodes(&self, stratum: &Stratum) -> Option<&BTreeMap<String, NodeArms>> {

@@ -30,11 +30,13 @@ pub struct Room {
     pods: usize,
     /// Crashes kept for people.
     recent: usize,
+    /// Causes of crashes that are told apart.
+    fingerprints: usize,
 }
 
 impl Room {
     /// The room of a stage that stands alone.
-    pub const WHOLE: Self = Self { nodes: 64, pods: 16, recent: 12 };
+    pub const WHOLE: Self = Self { nodes: 64, pods: 16, recent: 12, fingerprints: 6 };
 
     /// The room of one of so many stages, all of which may be in flight at once. With fewer places more units are left
     /// out together: the bound on false alarms stays, an alarm takes longer.
@@ -42,10 +44,18 @@ impl Room {
     pub const fn of(stages: usize) -> Self {
         match stages {
             0..=2 => Self::WHOLE,
-            3..=4 => Self { nodes: 40, pods: 10, recent: 6 },
-            5..=8 => Self { nodes: 16, pods: 6, recent: 4 },
-            _ => Self { nodes: 6, pods: 3, recent: 2 },
+            3..=4 => Self { nodes: 40, pods: 10, recent: 6, fingerprints: 4 },
+            5..=8 => Self { nodes: 16, pods: 6, recent: 4, fingerprints: 3 },
+            _ => Self { nodes: 6, pods: 3, recent: 2, fingerprints: 2 },
         }
+    }
+
+    pub(super) const fn nodes(self) -> usize {
+        self.nodes
+    }
+
+    pub(super) const fn fingerprints(self) -> usize {
+        self.fingerprints
     }
 }
 
@@ -206,6 +216,12 @@ impl Evidence {
         self.pods.crashed()
     }
 
+    /// Crashes of candidate pods at risk, compared or not.
+    #[must_use]
+    pub fn candidate_crashes(&self) -> u64 {
+        self.candidate_crashes
+    }
+
     pub(super) fn most_candidate_pods(&self) -> u64 {
         self.most_candidate_pods
     }
@@ -324,6 +340,6 @@ fn of_arm(crashes: &[&Crash], arm: Arm) -> u64 {
     clippy::cast_sign_loss,
     reason = "hours are positive and finite here; `as` saturates"
 )]
-fn whole_ms(hours: f64) -> u64 {
+pub(super) fn whole_ms(hours: f64) -> u64 {
     (hours * MS_PER_HOUR).round() as u64
 }

@@ -16,8 +16,11 @@ use super::real;
 /// The rate ratios that are bet on.
 const RATIOS: [f64; 11] = [1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
 
+/// The rate ratios that are bet on for one fingerprint: a panic that nobody had before has no ratio that is too large.
+const LARGE_RATIOS: [f64; 13] = [1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 1e4, 1e5];
+
 /// One unit of what is kept: 10⁻⁹ of a natural logarithm.
-const NANO: f64 = 1e-9;
+pub(super) const NANO: f64 = 1e-9;
 
 /// Evidence beyond e^690 (about 10^299) is as good as any.
 pub(super) const LN_CAP: f64 = 690.0;
@@ -78,9 +81,24 @@ impl LogE {
     }
 }
 
+/// E of sums over the whole time: crashes and exposures (in any one unit) of both arms, by the thirteen ratios.
+///
+/// Without exposure of both arms there is nothing to bet on: 1.
+pub(super) fn of_sums(candidate: (u64, f64), baseline: (u64, f64)) -> f64 {
+    let both = candidate.1 > 0.0 && baseline.1 > 0.0 && candidate.1.is_finite() && baseline.1.is_finite();
+    if !both {
+        return 1.0;
+    }
+    let share = candidate.1 / (candidate.1 + baseline.1);
+    let (of_candidate, all) = (real(candidate.0), real(candidate.0.saturating_add(baseline.0)));
+    let mean = -real(LARGE_RATIOS.len() as u64).ln();
+    let bet = |ratio: f64| of_candidate * ratio.ln() - all * ((ratio - 1.0) * share).ln_1p() + mean;
+    exp_of_sum(&LARGE_RATIOS.map(bet))
+}
+
 /// Rounded per crash, so that one sum of many crashes equals many sums of one.
 #[allow(clippy::cast_possible_truncation, reason = "logarithms of ratios, below 7: 10⁹ times that fits")]
-fn nano(ln: f64) -> i64 {
+pub(super) fn nano(ln: f64) -> i64 {
     (ln / NANO).round() as i64
 }
 

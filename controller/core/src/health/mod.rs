@@ -21,8 +21,12 @@
 
 mod arms;
 mod evidence;
+mod fingerprint;
+mod fingerprints;
+mod gauge;
 mod left_out;
 mod mixture;
+mod pass;
 mod promotion;
 mod rate;
 mod verdict;
@@ -32,6 +36,10 @@ mod tests;
 
 pub use arms::{Arm, Arms, Crash, NodeArms, Stratum};
 pub use evidence::{Counts, CrashRow, Evidence, MAX_EVIDENCE_BYTES, Room};
+pub use fingerprint::{Fingerprint, telling_line};
+pub use fingerprints::{FastAlarm, FastLimits, Fingerprints, History};
+pub use gauge::{Direction, Gauge, MIN_TICKS, Margin, Reading};
+pub use pass::evidence_of_health;
 pub use promotion::{Promotion, alpha_of_budget, promotion_martingale, stage_evidence};
 pub use verdict::{Alarm, Doubt, HoldReason, MIN_CRASHES, Verdict};
 

@@ -1,7 +1,7 @@
 //! Pods as far as promotion and health need them, and the mark that a move leaves on them.
 
 use super::ObjectKey;
-use crate::image::Digest;
+use crate::{health::Fingerprint, image::Digest};
 use jiff::Timestamp;
 
 /// The top owner of a pod: the Deployment behind its ReplicaSet, a `StatefulSet`, a Job, or the pod itself.
@@ -115,8 +115,10 @@ pub struct ContainerSeen {
     pub down_after_death: bool,
     /// When it died last.
     pub died: Option<Timestamp>,
-    /// Exit code and reason of the last death, such as `exit 2 (Error)`.
+    /// Exit code, reason and telling line of the last death, such as `exit 2 (Error): panic: no such key`.
     pub death: Option<String>,
+    /// What it died of last, to be compared with other deaths.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl ContainerSeen {

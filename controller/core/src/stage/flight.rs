@@ -1,6 +1,6 @@
 //! A candidate's way through one stage: enter, step by step, verified.
 
-use super::{Entry, StageView, Turn, Wait, current_of};
+use super::{Entry, StageView, Turn, Wait, current_of, ticks};
 use crate::{
     decision::EventType,
     gates::label,
@@ -44,6 +44,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
         }
     });
     let attempt = turn.next_attempt(view);
+    let fingerprints = from.as_ref().map(|stable| ticks::before(view, stable)).unwrap_or_default();
     turn.status.flight = Some(Flight {
         release: entry.release,
         from,
@@ -62,7 +63,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
         no_data_since: None,
         skip_window,
         promoted_by,
-        health: HealthMemory::default(),
+        health: HealthMemory { fingerprints, ..HealthMemory::default() },
     });
     turn.show(Phase::Applying, Wait::new("Applying", "the candidate enters".to_owned()), view.now);
     turn.wake(view.now);

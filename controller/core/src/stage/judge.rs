@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     gates::label,
-    health::{HoldReason, Verdict, alpha_of_budget},
+    health::{FastLimits, HoldReason, Verdict, alpha_of_budget},
     image::Release,
     status::{Flight, Phase},
 };
@@ -53,10 +53,15 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
     let prior = flight::prior(view, &flight.release);
     let alpha = alpha_of_budget(view.policy.health.false_rollback_budget);
     flight.health.log_e = round(flight.health.evidence.e_leave_one_out().ln());
+    let limits = FastLimits::of_budget(view.policy.health.false_rollback_budget);
+    if let Some(alarm) = flight.health.fingerprints.alarm(&flight.health.evidence, &limits) {
+        let message = format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight));
+        return (Judgement::Degraded { reason: "RestartsIncreased", message }, next);
+    }
     let judgement = match flight.health.evidence.verdict(&looked.arms, &prior, alpha) {
         Verdict::Degraded { alarm } => Judgement::Degraded {
             reason: "RestartsIncreased",
-            message: format!("{} restarts: {alarm}", label(&flight.release)),
+            message: format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight)),
         },
         Verdict::HoldAndPage { alarm, why } => Judgement::Page {
             message: format!("{} restarts: {alarm}; not taken back: {}", label(&flight.release), alone(why)),
@@ -64,6 +69,13 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
         Verdict::Healthy | Verdict::Inconclusive { .. } | Verdict::NoData => Judgement::Fine,
     };
     (judgement, next)
+}
+
+/// What a pod of the candidate said when it died last: what a person needs first.
+fn last_words(view: &StageView<'_>, flight: &Flight) -> String {
+    let members = view.live().filter(|p| p.asked(&flight.release) && ticks::crashes_of(p) > 0);
+    let newest = members.max_by_key(|p| p.died());
+    newest.and_then(|p| p.last_death()).map(|death| format!("; last: {death}")).unwrap_or_default()
 }
 
 fn alone(why: HoldReason) -> &'static str {
@@ -143,7 +155,7 @@ pub fn crash_loops(
     if looping.len() < 2 || !baseline_clean {
         return None;
     }
-    let death = members.iter().find_map(|p| p.containers.iter().find_map(|c| c.seen.death.as_deref()));
+    let death = members.iter().find_map(|p| p.last_death());
     let example = looping.first().cloned().unwrap_or_default();
     let last = death.map(|d| format!(" (last: {d})")).unwrap_or_default();
     Some(format!(

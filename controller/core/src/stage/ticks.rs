@@ -7,7 +7,7 @@
 
 use super::view::{PodView, StageView};
 use crate::{
-    health::{Arm, Arms, Crash, Room, Stratum},
+    health::{Arm, Arms, Crash, Fingerprint, Fingerprints, History, Room, Stratum},
     image::Release,
     status::Flight,
 };
@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 pub const SAMPLE: usize = 400;
 /// A gap of more ticks than this counts as this many: what was not watched is not evidence.
 const LONGEST_GAP: i64 = 5;
+/// What a pod did longer ago says nothing about the stable release today.
+const HISTORY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// The arms at the start of a tick.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,8 @@ struct Sampled {
     /// Crashes so far; those of the time before it joined its arm included.
     deaths: u32,
     died: Option<Timestamp>,
+    /// What it died of last.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// What one look at the ticks found.
@@ -75,6 +79,7 @@ pub fn look(view: &StageView<'_>, flight: &mut Flight) -> (Looked, Timestamp) {
         let hours = length.as_secs_f64() * f64::from(i32::try_from(ticks).unwrap_or(1)) / 3600.0;
         let room = Room::of(view.policy.stages.len());
         flight.health.evidence.tick_within(room, tick, hours, &open.arms, &crashes);
+        flight.health.fingerprints.tick_within(room, hours, &open.arms, &crashes);
         for crash in &crashes {
             let arm = usize::from(crash.arm == Arm::Baseline);
             found.crashes[arm] += 1;
@@ -119,16 +124,41 @@ fn crashes_since(before: &BTreeMap<String, Sampled>, now: &BTreeMap<String, Samp
     for (uid, was) in before {
         let Some(is) = now.get(uid).filter(|is| is.arm == was.arm) else { continue };
         // The count may fall when the runtime forgets dead containers; that is no event.
-        for _ in was.deaths..is.deaths {
+        // Of several deaths in one tick only the last can be seen; one that left no trace has no cause.
+        let cause = is.fingerprint.as_ref().filter(|_| is.died != was.died);
+        for death in was.deaths..is.deaths {
+            let newest = death + 1 == is.deaths;
             crashes.push(Crash {
                 stratum: was.stratum.clone(),
                 arm: was.arm,
                 node: was.node.clone(),
                 pod: was.name.clone(),
+                fingerprint: cause.filter(|_| newest).cloned(),
             });
         }
     }
     crashes
+}
+
+/// What the stable release did before a candidate came, as far as its pods still tell: how long they have had it, at most
+/// [`HISTORY`], how often they died, and of what last. Older deaths have no cause: they count as every cause.
+#[must_use]
+pub fn before(view: &StageView<'_>, stable: &Release) -> Fingerprints {
+    let room = Room::of(view.policy.stages.len());
+    let mut history = History::default();
+    for pod in view.live().filter(|p| p.asked(stable)) {
+        let since = pod.has_it_since().unwrap_or(view.now);
+        history.watched(
+            view.now.duration_since(since).clamp(SignedDuration::ZERO, HISTORY).as_secs_f64() / 3600.0,
+        );
+        let deaths = u64::from(crashes_of(pod));
+        // A move kills, too, but what is left after it died later.
+        let cause = pod.fingerprint().filter(|_| deaths > 0);
+        let seen = u64::from(cause.is_some());
+        history.died(room, cause, seen);
+        history.died(room, None, deaths - seen);
+    }
+    Fingerprints::after(history)
 }
 
 fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
@@ -137,7 +167,7 @@ fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
 }
 
 /// Deaths less those before its last move and the one that the move caused, whatever it was for.
-fn crashes_of(pod: &PodView<'_>) -> u32 {
+pub(super) fn crashes_of(pod: &PodView<'_>) -> u32 {
     match &pod.seen.moved {
         Some(m) => {
             let ours = u32::try_from(pod.containers.len()).unwrap_or(u32::MAX);
@@ -182,6 +212,7 @@ fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Samp
             name: pod.name(),
             deaths: crashes_of(pod),
             died: pod.died(),
+            fingerprint: pod.fingerprint().cloned(),
         };
         sampled.insert(pod.seen.key.uid.clone(), entry);
     }

@@ -5,6 +5,7 @@
 
 use crate::{
     facts::Facts,
+    health::Fingerprint,
     image::{Digest, ImageRef, Release, Repository},
     observed::{ContainerKind, ContainerSeen, Observed, PodPhase, PodSeen, StageSeen},
     policy::{Policy, Stage, Target},
@@ -236,6 +237,18 @@ impl<'a> PodView<'a> {
     #[must_use]
     pub fn died(&self) -> Option<Timestamp> {
         self.containers.iter().filter_map(|c| c.seen.died).max()
+    }
+
+    /// How the governed container died that died last.
+    #[must_use]
+    pub fn last_death(&self) -> Option<&str> {
+        self.containers.iter().max_by_key(|c| c.seen.died).and_then(|c| c.seen.death.as_deref())
+    }
+
+    /// What the governed container died of that died last.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.containers.iter().max_by_key(|c| c.seen.died).and_then(|c| c.seen.fingerprint.as_ref())
     }
 
     /// A governed container waits for one of these reasons.

@@ -1,7 +1,7 @@
 //! What is remembered of a candidate in a stage, and of a release that is being taken back.
 
 use crate::{
-    health::Evidence,
+    health::{Evidence, Fingerprints},
     image::{Release, shown},
     stage::ticks::TickStart,
 };
@@ -112,6 +112,8 @@ pub struct WavePlan {
 pub struct HealthMemory {
     /// The sequential test.
     pub evidence: Evidence,
+    /// What the candidate's pods died of, and how often the stable release does.
+    pub fingerprints: Fingerprints,
     /// The last tick that was closed, counted from the flight's entry.
     pub tick: i64,
     /// Deaths counted so far, per pod uid and container, where not zero.

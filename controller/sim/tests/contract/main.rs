@@ -4,6 +4,7 @@
 mod common;
 
 mod adoption;
+mod causes;
 mod gates;
 mod leftovers;
 mod lost;

@@ -137,12 +137,13 @@ fn releases(m: &mut Mistakes, node: &Node<'_>, policy: Option<&Policy>) -> Vec<K
 }
 
 fn behaviour(m: &mut Mistakes, node: &Node<'_>) -> Behaviour {
-    m.fields(node, &["crashesPerPodHour", "onlyIn", "neverReady", "crashAtStart"]);
+    m.fields(node, &["crashesPerPodHour", "onlyIn", "neverReady", "crashAtStart", "panic"]);
     Behaviour {
         crashes_per_hour: node.get("crashesPerPodHour").and_then(|n| m.rate(&n)).unwrap_or_default(),
         only_in: node.get("onlyIn").map(|n| m.texts(&n, 64).into_iter().collect()).unwrap_or_default(),
         never_ready: node.get("neverReady").and_then(|n| m.flag(&n)).unwrap_or_default(),
         crash_at_start: node.get("crashAtStart").and_then(|n| m.flag(&n)).unwrap_or_default(),
+        panic: node.get("panic").and_then(|n| m.text(&n).map(str::to_owned)),
     }
 }
 

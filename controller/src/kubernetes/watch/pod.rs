@@ -9,6 +9,7 @@ use lockkeeper_api::{
     names::{IGNORE, MOVED, PINNED_BY},
 };
 use lockkeeper_core::{
+    health::{Fingerprint, telling_line},
     image::digest_of_image_id,
     observed::{ContainerKind, ContainerSeen, Moved, ObjectKey, Owner, PodPhase, PodSeen},
 };
@@ -152,10 +153,16 @@ fn seen(
     seen.down_after_death = restarts && uncounted.is_some_and(|end| !only_failures || end.exit_code != 0);
     if let Some(last) = ended.or(status.last_state.terminated.as_ref()) {
         seen.died = last.finished_at;
-        seen.death = Some(match last.reason.as_str() {
+        let code = match last.reason.as_str() {
             "" => format!("exit {}", last.exit_code),
             reason => format!("exit {} ({reason})", last.exit_code),
+        };
+        seen.death = Some(match telling_line(&last.message) {
+            Some(line) => format!("{code}: {line}"),
+            None => code,
         });
+        seen.fingerprint =
+            Some(Fingerprint::new(&container.name, last.exit_code, &last.reason, &last.message));
     }
     seen
 }
@@ -279,6 +286,22 @@ mod tests {
         ] {
             assert_eq!(otel(&state).deaths(), deaths, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_container_said_when_it_died_is_told_and_compared() {
+        let said = |message: &str| {
+            otel(&json!({"state": {"terminated": {"exitCode": 2, "reason": "Error", "message": message}}}))
+        };
+        let panic =
+            said("starting\npanic: unsupported attribute value type\n\ngoroutine 7 [running]:\nmain.main()");
+        assert_eq!(panic.death.as_deref(), Some("exit 2 (Error): panic: unsupported attribute value type"));
+        let again =
+            said("starting\npanic: unsupported attribute value type\n\ngoroutine 99 [running]:\nmain.run()");
+        assert!(panic.fingerprint.is_some() && panic.fingerprint == again.fingerprint);
+        assert_ne!(panic.fingerprint, said("panic: nil map").fingerprint);
+        let up = otel(&json!({"restartCount": 0, "state": {"running": {}}}));
+        assert_eq!((up.death, up.fingerprint), (None, None));
     }
 
     #[test]

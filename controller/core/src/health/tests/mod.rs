@@ -1,6 +1,9 @@
 //! Tests of the health engine: published values, properties, verdicts, and a seeded simulation.
 
 mod expected;
+mod fast;
+mod gauges;
+mod missing;
 mod properties;
 mod simulated;
 mod verdicts;
@@ -32,6 +35,7 @@ fn crash(stratum_name: &str, arm: Arm, node: &str, number: usize) -> Crash {
         arm,
         node: node.to_owned(),
         pod: pod(stratum_name, node, arm, number),
+        fingerprint: None,
     }
 }
 

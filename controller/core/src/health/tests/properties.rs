@@ -252,7 +252,7 @@ fn huge_fleet() -> Evidence {
                 (long("node", pod + usize::try_from(tick).unwrap(), 253), long("pod", pod, 317));
             arms.add(&name, Arm::Candidate, &node, &pod);
             arms.add(&name, Arm::Baseline, &node, &format!("{pod}-b"));
-            crashes.push(Crash { stratum: name.clone(), arm: Arm::Candidate, node, pod });
+            crashes.push(Crash { stratum: name.clone(), arm: Arm::Candidate, node, pod, fingerprint: None });
         }
         evidence.tick(i64::MAX - 100 + tick, 1e6, &arms, &crashes);
     }

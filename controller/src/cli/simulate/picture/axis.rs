@@ -1,8 +1,9 @@
 //! Time from left to right.
 
-use super::{LEFT, RIGHT, svg::Svg};
+use super::{LEFT, RIGHT};
 use crate::cli::simulate::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
+use lockkeeper_sim::svg::Svg;
 
 /// A span of time and where it is drawn.
 #[derive(Clone, Copy, Debug)]

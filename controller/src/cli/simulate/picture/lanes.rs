@@ -1,18 +1,13 @@
 //! One lane per stage: signs, the share of its pods that runs each release, crashes, and the controller's phase.
 
-use super::{
-    LEFT, RIGHT,
-    axis::Axis,
-    marks::Mark,
-    number,
-    svg::{Svg, px},
-};
+use super::{LEFT, RIGHT, axis::Axis, marks::Mark, number};
 use crate::cli::simulate::{
     chronicle::{Chronicle, Track},
     scenario::Scenario,
 };
 use jiff::Timestamp;
 use lockkeeper_core::status::Phase;
+use lockkeeper_sim::svg::{Svg, px};
 use std::fmt::Write as _;
 
 const SIGNS: f64 = 17.0;

@@ -1,7 +1,7 @@
 //! Small signs for what happened: drawn as shapes, since fonts differ.
 
-use super::svg::{Svg, px};
 use crate::cli::simulate::chronicle::Line;
+use lockkeeper_sim::svg::{Svg, px};
 
 /// A sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

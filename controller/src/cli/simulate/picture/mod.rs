@@ -7,15 +7,13 @@ mod axis;
 mod lanes;
 mod marks;
 mod panel;
-mod svg;
 
 use super::{chronicle::Chronicle, chronicle::Teller, clock::span, scenario::Scenario, summary::Summary};
 use axis::Axis;
 use lanes::{LANE, short};
 use lockkeeper_core::status::Phase;
-use lockkeeper_sim::World;
+use lockkeeper_sim::{World, svg::Svg};
 use marks::{MARKS, Mark};
-use svg::Svg;
 
 const WIDTH: f64 = 840.0;
 const LEFT: f64 = 92.0;

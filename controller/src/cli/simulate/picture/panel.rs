@@ -1,14 +1,13 @@
 //! Below the lanes: the evidence against the release that was taken back, or, where nobody looked, its crashes.
 
-use super::{
-    LEFT, RIGHT,
-    axis::Axis,
-    svg::{Svg, px},
-};
+use super::{LEFT, RIGHT, axis::Axis};
 use crate::cli::simulate::{chronicle::Chronicle, scenario::Scenario};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::image::Digest;
-use lockkeeper_sim::{EvidencePoint, World};
+use lockkeeper_sim::{
+    EvidencePoint, World,
+    svg::{Svg, px},
+};
 use std::fmt::Write as _;
 
 const HEIGHT: f64 = 120.0;

@@ -42,6 +42,7 @@ impl Svg {
         let _ = writeln!(self.out, "{line}");
     }
 
+    /// A rectangle: x, y, width, height.
     pub fn rect(&mut self, class: &str, [x, y, width, height]: [f64; 4]) {
         let (x, y, width, height) = (px(x), px(y), px(width), px(height));
         self.push(format_args!(
@@ -49,17 +50,20 @@ impl Svg {
         ));
     }
 
+    /// A line from one point to another.
     pub fn line(&mut self, class: &str, [x1, y1, x2, y2]: [f64; 4]) {
         let (x1, y1, x2, y2) = (px(x1), px(y1), px(x2), px(y2));
         self.push(format_args!(r#"<line class="{class}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>"#));
     }
 
+    /// A path; nothing if `d` is empty.
     pub fn path(&mut self, class: &str, d: &str) {
         if !d.is_empty() {
             self.push(format_args!(r#"<path class="{class}" d="{d}"/>"#));
         }
     }
 
+    /// A circle around a point.
     pub fn circle(&mut self, class: &str, [x, y]: [f64; 2], radius: f64) {
         let (x, y, radius) = (px(x), px(y), px(radius));
         self.push(format_args!(r#"<circle class="{class}" cx="{x}" cy="{y}" r="{radius}"/>"#));
