@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo simulate bench bench-health image fmt lint docs
+.PHONY: all test demo simulate bench bench-health bench-registry image fmt lint docs
 built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
@@ -32,6 +32,16 @@ bench:
 # Smaller: make bench-health BENCH_HEALTH='--runs 200'.
 bench-health:
 	cargo bench --locked -p lockkeeper-sim --bench health -- $(BENCH_HEALTH)
+
+# The figures of docs/performance.md: 1,000 policies over 1,000 repositories, over one, and one of 100,000 tags.
+# About twelve minutes once everything is built.
+bench-registry:
+	tests/bed/build
+	cargo bench --locked -p lockkeeper-sim --bench figures -- selection
+	cargo build --locked --release -p lockkeeper -p e2e --bin lockkeeper --bin bench-registry
+	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry $(BENCH)
+	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry --repositories 1 $(BENCH)
+	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry --policies 1 --repositories 1 --tags 100000 $(BENCH)
 
 # The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
 # The binary is static: glibc is linked in, and the paths of this machine are not in it.

@@ -14,6 +14,9 @@ use lockkeeper_core::{
 use std::{sync::Arc, time::Duration};
 
 pub mod lease;
+mod listing;
+
+pub use listing::Listing;
 
 /// Proof of being the one process that may write. Only the composition root makes one.
 #[derive(Clone, Debug)]
@@ -227,20 +230,39 @@ pub enum Reference {
     Digest(Digest),
 }
 
+/// How much of a release is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Depth {
+    /// One manifest: what identifies it. Platforms stand there as far as that manifest names them.
+    Identity,
+    /// Every platform with its config, and the date of the build: what a running container is recognised by.
+    Whole,
+}
+
+/// What of a registry one limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counted {
+    /// Listings of tags.
+    Listings,
+    /// Manifests and configs.
+    Manifests,
+}
+
 /// A registry, read only.
 pub trait Registry: Send + Sync + 'static {
-    /// All tags of a repository: complete, or an error. Not yet filtered or sorted.
+    /// All tags of a repository: complete, or an error. The same piece of memory as before where nothing changed.
     fn tags<'a>(
         &'a self,
         access: &'a RegistryAccess,
         repository: &'a Repository,
-    ) -> BoxFuture<'a, Result<Vec<String>, RegistryError>>;
+    ) -> BoxFuture<'a, Result<Listing, RegistryError>>;
     /// What a reference is: bytes fetched and hashed by ourselves. `None`: the registry says there is none.
     fn resolve<'a>(
         &'a self,
         access: &'a RegistryAccess,
         repository: &'a Repository,
         reference: &'a Reference,
+        depth: Depth,
     ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>>;
     /// Whether a digest can be pulled from here (its manifest, by HEAD).
     fn exists<'a>(
@@ -249,6 +271,9 @@ pub trait Registry: Send + Sync + 'static {
         repository: &'a Repository,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
+    /// How long to wait before the next request of this kind, because the registry says that few are left; none:
+    /// as many as one likes.
+    fn ease(&self, access: &RegistryAccess, repository: &Repository, counted: Counted) -> Option<Duration>;
 }
 
 /// Finds a registry's credential in a Secret.

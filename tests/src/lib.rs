@@ -16,6 +16,7 @@ pub mod install;
 mod janitor;
 pub mod kinds;
 pub mod kubelet;
+pub mod meter;
 pub mod node;
 mod part;
 pub mod ports;

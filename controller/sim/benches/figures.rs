@@ -8,7 +8,11 @@ mod common;
 
 use common::{incident_world, owner, policy, stage};
 use jiff::SignedDuration;
-use lockkeeper_core::{decide, policy::Policy};
+use lockkeeper_core::{
+    decide,
+    policy::Policy,
+    select::{Order, Selection, rank},
+};
 use lockkeeper_sim::{Behaviour, World, WorldSettings, release};
 use rustix::time::{ClockId, clock_gettime};
 use std::{hint::black_box, time::Duration};
@@ -20,11 +24,42 @@ const RELEASES: i64 = 26;
 
 fn main() {
     println!("| What | Median | Worst | Runs |\n|---|---|---|---|");
+    selection();
+    if std::env::args().any(|only| only == "selection") {
+        return;
+    }
     let small = incident_world(7);
     let large = one_stage(5_000, 10);
     decisions("3 stages, 36 pods", small, 2_000);
     decisions("1 stage, 5,000 pods of 500 owners", large, 200);
     year();
+}
+
+/// Times a policy's look at long listings, as registries give them: versions, prereleases and builds of branches.
+fn selection() {
+    for (count, runs) in [(10_000, 200), (100_000, 20)] {
+        let mut tags: Vec<String> = (0..count)
+            .map(|n| match n % 20 {
+                0 => format!("v1.{}.{}-rc.1", n / 10, n % 10),
+                1 => format!("main-{:08x}", n * 2_654_435_u64),
+                _ => format!("v1.{}.{}", n / 10, n % 10),
+            })
+            .collect();
+        tags.sort();
+        for (what, order) in [
+            ("semver", Order::semver(">=1.0.0")),
+            ("alphabetical", Ok(Order::Alphabetical { descending: false })),
+        ] {
+            let Ok(selection) = order.and_then(Selection::of) else { continue };
+            let once = || {
+                let begun = cpu();
+                black_box(rank(&selection, black_box(&tags).iter().map(String::as_str)));
+                cpu().saturating_sub(begun)
+            };
+            let times: Vec<Duration> = (0..runs).map(|_| once()).collect();
+            row(&format!("one policy's selection by {what} over {count} tags"), &times);
+        }
+    }
 }
 
 /// Times decisions at rest, and while a candidate soaks; and measures what the latter leaves in the status.

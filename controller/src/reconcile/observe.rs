@@ -4,15 +4,16 @@
 //! what is returned. May not: write, decide, or leave out a failure.
 
 use super::{
-    lookups::{Lookups, Rankings, Scan, Source},
+    lookups::{Cadence, Lookups, Rankings, Scan, Source},
     memory::Memory,
 };
-use crate::ports::{Cluster, StoredPolicy};
+use crate::ports::{Cluster, Depth, StoredPolicy};
 use lockkeeper_core::{
     image::Tag,
-    observed::{Answer, Answers, Catalogue, Observed},
+    observed::{Answer, Answers, Catalogue, Observed, StageSeen},
     policy::Policy,
-    select::rank,
+    select::{Order, rank},
+    status::Status,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -43,12 +44,13 @@ impl Eyes<'_> {
         memory: &Memory,
     ) -> Result<Observed, ObserveError> {
         let source = Source::of(stored);
-        let answers = self.lookups.answers(&stored.key, &source, &policy.image);
+        let view = self.cluster.see(policy, &stored.identity);
+        let depth = depth(policy, &memory.latest, &view.stages);
+        let answers = self.lookups.answers(&stored.key, &source, &policy.image, depth);
         let catalogue = match policy.select.followed_tag() {
             Some(tag) => followed(policy, tag, &answers),
             None => self.listed(stored, policy, &source).await?,
         };
-        let view = self.cluster.see(policy, &stored.identity);
         let mut stages = view.stages;
         memory.refusals.show(policy, &mut stages);
         Ok(Observed {
@@ -95,9 +97,27 @@ fn followed(policy: &Policy, tag: &Tag, answers: &Answers) -> Catalogue {
     Catalogue { ranking: Some(ranking), failing }
 }
 
-/// How often registries are asked for this policy.
+/// How often registries are asked what tags name for this policy, and how much of that.
 #[must_use]
-pub fn interval(policy: &Policy) -> Duration {
+pub fn cadence(policy: &Policy, seen: &Observed) -> Cadence {
+    let rare = policy.select.followed_tag().is_none();
+    Cadence { interval: interval(policy), rare, depth: depth(policy, &seen.status, &seen.stages) }
+}
+
+/// While there is nothing that could be given a release, nothing that it could be recognised by is asked for: one
+/// manifest says which release a tag is.
+fn depth(policy: &Policy, status: &Status, stages: &[StageSeen]) -> Depth {
+    let select = &policy.select;
+    let decides = matches!(select.order, Order::NewestBuild { .. })
+        || !select.platforms.is_empty()
+        || !select.minimum_release_age.is_zero();
+    let governs = stages.iter().any(|stage| !stage.pods.is_empty() || !stage.workloads.is_empty());
+    let holds = status.stages.iter().any(|stage| !stage.verified.is_empty() || stage.flight.is_some());
+    if decides || governs || holds { Depth::Whole } else { Depth::Identity }
+}
+
+/// How often registries are asked for this policy.
+fn interval(policy: &Policy) -> Duration {
     // The policy was checked: its interval is positive and bounded.
     Duration::try_from(policy.interval).unwrap_or(Duration::from_mins(5))
 }

@@ -6,7 +6,7 @@ use super::{
     invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
     lookups::{Lookups, Rankings, Source},
     memory::{Memories, Memory, Resumed},
-    observe::{Eyes, ObserveError, interval},
+    observe::{Eyes, ObserveError, cadence},
     queue::Outcome,
     report::{Pen, ReportError, Reported},
 };
@@ -184,7 +184,8 @@ impl Reconciler {
         let Decision { mut status, actions, questions, events, next_deadline } =
             (self.decide)(policy, &observed, now);
         status.effective = lockkeeper_api::effective(policy);
-        self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, interval(policy), questions);
+        let cadence = cadence(policy, &observed);
+        self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, &cadence, questions);
         self.metrics.stages(&stored.key, &status);
         let reported = self.pen().report(stored, memory, status).await?;
         let done = self.hands(stored, policy).carry_out(&actions, memory).await;

@@ -11,6 +11,7 @@ mod challenge;
 mod circuit;
 pub mod credentials;
 mod error;
+mod limits;
 mod lru;
 mod manifest;
 mod resolve;
@@ -24,21 +25,23 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use lockkeeper_core::image::{Digest, Release, Repository, Tag};
+use tokio::time::Instant;
 use url::Url;
 
-use crate::hosts::{HostPolicy, Lookup, SystemLookup};
-use crate::ports::{Reference, Registry, RegistryAccess, RegistryError};
+use crate::hosts::{HostPolicy, Lookup, SystemLookup, authority};
+use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError};
 use auth::Auth;
 use circuit::Circuits;
 use error::{bad_answer, error, too_slow};
+use limits::Limits;
 use lru::Lru;
 use transport::{Ask, Reply, Transport};
 
 /// Accesses kept at a time; the one used longest ago goes first.
 const ACCESSES: usize = 512;
 
-/// Releases and tags remembered per access.
-const FACTS: usize = 256;
+/// Releases, tags and listings remembered per access.
+const FACTS: usize = 2048;
 
 /// Limits of one registry client. The defaults hold for the registries people use.
 #[derive(Clone, Debug)]
@@ -136,8 +139,10 @@ impl OciRegistry {
             insecure: access.insecure,
             transport,
             auth: Auth::new(access.basic.as_ref()),
+            limits: Limits::default(),
             releases: Mutex::new(Lru::new(FACTS)),
             seen: Mutex::new(Lru::new(FACTS)),
+            listings: Mutex::new(Lru::new(FACTS)),
         });
         sessions.insert(access.clone(), session.clone());
         Ok(session)
@@ -149,7 +154,7 @@ impl Registry for OciRegistry {
         &'a self,
         access: &'a RegistryAccess,
         repository: &'a Repository,
-    ) -> BoxFuture<'a, Result<Vec<String>, RegistryError>> {
+    ) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         Box::pin(async move {
             let session = self.session(access)?;
             session.within(repository, tags::list(&session, repository)).await
@@ -161,15 +166,16 @@ impl Registry for OciRegistry {
         access: &'a RegistryAccess,
         repository: &'a Repository,
         reference: &'a Reference,
+        depth: Depth,
     ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>> {
         Box::pin(async move {
             let session = self.session(access)?;
             match reference {
                 Reference::Tag(tag) => {
-                    session.within(repository, resolve::tag(&session, repository, tag)).await
+                    session.within(repository, resolve::tag(&session, repository, tag, depth)).await
                 }
                 Reference::Digest(digest) => {
-                    session.within(repository, resolve::digest(&session, repository, digest)).await
+                    session.within(repository, resolve::digest(&session, repository, digest, depth)).await
                 }
             }
         })
@@ -185,6 +191,12 @@ impl Registry for OciRegistry {
             let session = self.session(access)?;
             session.within(repository, resolve::exists(&session, repository, digest)).await
         })
+    }
+
+    fn ease(&self, access: &RegistryAccess, repository: &Repository, counted: Counted) -> Option<Duration> {
+        let session = self.session(access).ok()?;
+        let host = authority(&session.url(repository, "").ok()?);
+        session.limits.ease(&host, counted, Instant::now())
     }
 }
 
@@ -202,9 +214,11 @@ struct Session {
     insecure: bool,
     transport: Transport,
     auth: Auth,
+    limits: Limits,
     /// By repository: that contents are in one says nothing about another.
-    releases: Mutex<Lru<(Repository, Digest), Release>>,
+    releases: Mutex<Lru<(Repository, Digest), (Depth, Release)>>,
     seen: Mutex<Lru<(Repository, Tag), Seen>>,
+    listings: Mutex<Lru<Repository, Arc<tags::Known>>>,
 }
 
 impl Session {
@@ -223,7 +237,14 @@ impl Session {
     async fn ask(&self, repository: &Repository, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
         let limit = self.options.request;
         match tokio::time::timeout(limit, self.auth.ask(&self.transport, repository, ask)).await {
-            Ok(reply) => reply,
+            Ok(Ok(reply)) => {
+                // Where it was redirected to has limits of its own.
+                if !reply.left_origin {
+                    self.limits.heed(&authority(&ask.url), &ask.url, &reply.headers, Instant::now());
+                }
+                Ok(reply)
+            }
+            Ok(Err(failed)) => Err(failed),
             Err(_) => Err(too_slow(ask.what, &ask.url, limit)),
         }
     }
@@ -241,12 +262,23 @@ impl Session {
         }
     }
 
-    fn known(&self, repository: &Repository, digest: &Digest) -> Option<Release> {
-        lock(&self.releases).get(&(repository.clone(), digest.clone()))
+    /// What is known of a digest, if it is known so far down.
+    fn known(&self, repository: &Repository, digest: &Digest, depth: Depth) -> Option<Release> {
+        let (known, release) = lock(&self.releases).get(&(repository.clone(), digest.clone()))?;
+        (known >= depth).then_some(release)
     }
 
-    fn learn(&self, repository: &Repository, release: &Release) {
-        lock(&self.releases).insert((repository.clone(), release.digest.clone()), release.clone());
+    fn learn(&self, repository: &Repository, release: &Release, depth: Depth) {
+        let key = (repository.clone(), release.digest.clone());
+        lock(&self.releases).insert(key, (depth, release.clone()));
+    }
+
+    fn listed(&self, repository: &Repository) -> Option<Arc<tags::Known>> {
+        lock(&self.listings).get(repository)
+    }
+
+    fn keep_listing(&self, repository: &Repository, known: Arc<tags::Known>) {
+        lock(&self.listings).insert(repository.clone(), known);
     }
 
     fn seen(&self, repository: &Repository, tag: &Tag) -> Option<Seen> {

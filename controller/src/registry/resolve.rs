@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every digest in a release is that of bytes fetched and hashed here, or stands in such bytes. What is
 //! known by digest is not fetched again; a tag that names what it named before costs one HEAD, which registries do
-//! not count.
+//! not count; what identifies a release costs one manifest, and no more is read where no more is asked for.
 //! Assumes: the caller sets a deadline around the whole.
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use super::manifest::{self, Config, Entry, Manifest};
 use super::transport::{Ask, Reply};
 use super::{Seen, Session};
 use crate::hosts::authority;
-use crate::ports::RegistryError;
+use crate::ports::{Depth, RegistryError};
 
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
@@ -23,11 +23,12 @@ pub(super) async fn tag(
     session: &Session,
     repository: &Repository,
     tag: &Tag,
+    depth: Depth,
 ) -> Result<Option<Release>, RegistryError> {
     let what = &format!("the manifest of {repository}:{tag}");
     let reference = tag.as_str();
     if let Some(seen) = session.seen(repository, tag)
-        && let Some(release) = session.known(repository, &seen.digest)
+        && let Some(release) = session.known(repository, &seen.digest, depth)
     {
         match unchanged(session, repository, reference, what, &seen).await? {
             Head::Same => return Ok(Some(named(release, tag))),
@@ -43,7 +44,7 @@ pub(super) async fn tag(
         return Ok(None);
     };
     let seen = Seen { digest: fetched.digest.clone(), etag: fetched.etag.clone() };
-    let release = release(session, repository, what, fetched).await?;
+    let release = release(session, repository, what, fetched, depth).await?;
     session.saw(repository, tag, seen);
     Ok(Some(named(release, tag)))
 }
@@ -53,14 +54,15 @@ pub(super) async fn digest(
     session: &Session,
     repository: &Repository,
     digest: &Digest,
+    depth: Depth,
 ) -> Result<Option<Release>, RegistryError> {
-    if let Some(release) = session.known(repository, digest) {
+    if let Some(release) = session.known(repository, digest, depth) {
         return Ok(Some(release));
     }
     let what = &format!("the manifest {repository}@{digest}");
     match manifest_of(session, repository, digest.as_str(), what, Some(digest)).await? {
         None => Ok(None),
-        Some(fetched) => release(session, repository, what, fetched).await.map(Some),
+        Some(fetched) => release(session, repository, what, fetched, depth).await.map(Some),
     }
 }
 
@@ -173,26 +175,41 @@ async fn release(
     repository: &Repository,
     what: &str,
     fetched: Fetched,
+    depth: Depth,
 ) -> Result<Release, RegistryError> {
-    if let Some(release) = session.known(repository, &fetched.digest) {
+    if let Some(release) = session.known(repository, &fetched.digest, depth) {
         return Ok(release);
     }
-    let (platforms, created) = match fetched.manifest {
-        Manifest::Artifact => (Vec::new(), None),
-        Manifest::Image(config) => {
+    let (platforms, created, depth) = match (fetched.manifest, depth) {
+        (Manifest::Artifact, _) => (Vec::new(), None, Depth::Whole),
+        (Manifest::Image(_), Depth::Identity) => (Vec::new(), None, Depth::Identity),
+        (Manifest::Image(config), Depth::Whole) => {
             let said = config_of(session, repository, &config).await?;
             let image = said.platform.map(|platform| PlatformImage {
                 platform,
                 manifest: fetched.digest.clone(),
                 config: Some(config),
             });
-            (image.into_iter().collect(), said.created)
+            (image.into_iter().collect(), said.created, Depth::Whole)
         }
-        Manifest::Index(entries) => platforms(session, repository, what, entries).await?,
+        // The platforms stand in the index.
+        (Manifest::Index(entries), Depth::Identity)
+            if entries.iter().all(|entry| entry.platform.is_some()) =>
+        {
+            (entries.into_iter().filter_map(named_platform).collect(), None, Depth::Identity)
+        }
+        (Manifest::Index(entries), _) => {
+            let (images, created) = platforms(session, repository, what, entries).await?;
+            (images, created, Depth::Whole)
+        }
     };
     let release = Release { tag: None, version: None, digest: fetched.digest, platforms, created };
-    session.learn(repository, &release);
+    session.learn(repository, &release, depth);
     Ok(release)
+}
+
+fn named_platform(entry: Entry) -> Option<PlatformImage> {
+    Some(PlatformImage { platform: entry.platform?, manifest: entry.manifest, config: None })
 }
 
 /// The images of an index. A platform whose manifest is not in this repository (a partial mirror) keeps its place

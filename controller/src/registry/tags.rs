@@ -2,211 +2,209 @@
 //!
 //! Guarantees: `Link` is followed as it is, on the same origin only, never twice to the same place, for a bounded
 //! number of pages and tags; one page that fails voids the whole listing; what cannot be a tag is left out and
-//! counted; no tag comes twice.
+//! counted; a page with an `ETag` is not sent again while it is the same, and a listing of which no page changed is
+//! the same piece of memory.
 //! Assumes: the caller sets a deadline around the whole.
 
-use std::collections::BTreeSet;
+mod link;
+mod page;
 
-use http::{HeaderMap, Method, StatusCode, header};
-use lockkeeper_core::image::{Repository, Tag};
-use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use lockkeeper_core::image::Repository;
 use url::Url;
 
 use super::Session;
 use super::error::{bad_answer, status};
-use super::transport::{Ask, Reply, without_userinfo};
+use super::transport::{Ask, Reply};
 use crate::hosts::authority;
-use crate::ports::RegistryError;
+use crate::ports::{Listing, RegistryError};
 
 /// Tags asked for per page; halved for registries that refuse that many.
 const PER_PAGE: u32 = 1000;
 /// Below this the registry is asked without a number.
 const FEWEST_PER_PAGE: u32 = 100;
+/// Longer `ETag`s are not repeated, in bytes.
+const ETAG: usize = 256;
 
-/// All tags, in the order the registry gave them.
-pub(super) async fn list(session: &Session, repository: &Repository) -> Result<Vec<String>, RegistryError> {
-    let what = &format!("the tags of {repository}");
-    let limits = &session.options;
-    let mut found = Found::default();
-    let mut page = first_page(session, repository, what).await?;
-    let mut visited = BTreeSet::from([page.url.clone()]);
-    loop {
-        found.add(what, &page)?;
-        if found.tags.len() > limits.tags {
-            return Err(bad_answer(what, format!("there are more than {} of them", limits.tags)));
-        }
-        let Some(next) = next_page(what, session, repository, &page)? else { break };
-        if visited.contains(&next) {
-            return Err(bad_answer(what, format!("the pages of {} go in a circle", authority(&next))));
-        }
-        if visited.len() >= limits.pages {
-            return Err(bad_answer(what, format!("they come in more than {} pages", limits.pages)));
-        }
-        visited.insert(next.clone());
-        page = one_page(session, repository, what, next).await?;
-        if page.status != StatusCode::OK {
-            return Err(status(what, &page.url, page.status, &page.headers));
-        }
-    }
-    if found.skipped > 0 {
-        tracing::debug!(%repository, skipped = found.skipped, "the registry lists things that are no tags");
-    }
-    Ok(found.tags)
+/// How many tags a full page has: what is asked for, and what registries give that do not heed that.
+const FULL: [usize; 2] = [PER_PAGE as usize, 100];
+
+/// A listing as it was, page by page.
+#[derive(Debug)]
+pub(super) struct Known {
+    pages: Vec<Page>,
+    listing: Listing,
 }
 
-/// The first page, with as many tags as the registry gives.
-async fn first_page(session: &Session, repository: &Repository, what: &str) -> Result<Reply, RegistryError> {
-    let mut number = Some(PER_PAGE);
-    loop {
-        let mut url = session.url(repository, "tags/list")?;
-        if let Some(number) = number {
-            url.set_query(Some(&format!("n={number}")));
-        }
-        let page = one_page(session, repository, what, url).await?;
-        match (page.status, number) {
-            (StatusCode::OK, _) => return Ok(page),
-            (StatusCode::BAD_REQUEST, Some(refused)) => {
-                number = Some(refused / 2).filter(|fewer| *fewer >= FEWEST_PER_PAGE);
-            }
-            (other, _) => return Err(status(what, &page.url, other, &page.headers)),
-        }
-    }
-}
-
-async fn one_page(
-    session: &Session,
-    repository: &Repository,
-    what: &str,
+#[derive(Clone, Debug)]
+struct Page {
+    /// As it was asked for.
     url: Url,
-) -> Result<Reply, RegistryError> {
-    let cap = session.options.page_bytes;
-    let ask = Ask { what, method: Method::GET, url, accept: "application/json", known: None, cap };
-    session.ask(repository, &ask).await
+    etag: Option<HeaderValue>,
+    next: Option<Url>,
+    /// One tag a line; nothing where it is the only page, which is the listing.
+    lines: Arc<str>,
+    tags: usize,
 }
 
-#[derive(Default)]
-struct Found {
-    tags: Vec<String>,
-    seen: BTreeSet<String>,
-    skipped: usize,
+/// All tags.
+pub(super) async fn list(session: &Session, repository: &Repository) -> Result<Listing, RegistryError> {
+    let what = &format!("the tags of {repository}");
+    let walk = Walk { session, repository, what, before: session.listed(repository) };
+    let known = walk.all().await?;
+    let listing = known.listing.clone();
+    session.keep_listing(repository, known);
+    Ok(listing)
 }
 
-impl Found {
-    fn add(&mut self, what: &str, page: &Reply) -> Result<(), RegistryError> {
-        let malformed = |why: &str| {
-            bad_answer(what, format!("the answer of {} {why}; is this a registry?", authority(&page.url)))
+/// One listing under way.
+struct Walk<'a> {
+    session: &'a Session,
+    repository: &'a Repository,
+    what: &'a str,
+    /// What is known of the last one.
+    before: Option<Arc<Known>>,
+}
+
+/// A page, and whether it is the one that was known.
+struct Read {
+    page: Page,
+    same: bool,
+}
+
+impl Walk<'_> {
+    async fn all(&self) -> Result<Arc<Known>, RegistryError> {
+        let limits = &self.session.options;
+        let mut read = self.first().await?;
+        let mut visited = BTreeSet::from([read.page.url.clone()]);
+        let (mut pages, mut same, mut tags) = (Vec::new(), true, 0);
+        loop {
+            same &= read.same;
+            tags += read.page.tags;
+            if tags > limits.tags {
+                return Err(self.refuse(format!("there are more than {} of them", limits.tags)));
+            }
+            let next = read.page.next.clone();
+            pages.push(read.page);
+            let Some(next) = next else { break };
+            if visited.contains(&next) {
+                return Err(self.refuse(format!("the pages of {} go in a circle", authority(&next))));
+            }
+            if visited.len() >= limits.pages {
+                return Err(self.refuse(format!("they come in more than {} pages", limits.pages)));
+            }
+            visited.insert(next.clone());
+            read = match self.ask(next).await? {
+                Ok(read) => read,
+                Err(reply) => return Err(status(self.what, &reply.url, reply.status, &reply.headers)),
+            };
+        }
+        if let Some(before) = self.before.as_ref().filter(|before| same && before.pages.len() == pages.len())
+        {
+            return Ok(Arc::clone(before));
+        }
+        Ok(Arc::new(self.whole(pages)))
+    }
+
+    /// The listing that these pages make.
+    fn whole(&self, mut pages: Vec<Page>) -> Known {
+        let listing = Listing::new(pages.iter().flat_map(|page| page.lines.lines()));
+        let listing = match &self.before {
+            Some(before) if before.listing == listing => before.listing.clone(),
+            _ => listing,
         };
-        // Bytes that are no UTF-8 spoil the tag they are in, not the page.
-        let text = String::from_utf8_lossy(&page.body);
-        let json: Value = serde_json::from_str(&text).map_err(|_| malformed("is not JSON"))?;
-        let tags = match json.get("tags") {
-            Some(Value::Array(tags)) => tags,
-            // How Go writes an empty list.
-            Some(Value::Null) => return Ok(()),
-            _ => return Err(malformed("has no list of tags")),
+        if let [only] = pages.as_mut_slice() {
+            only.lines = "".into();
+        }
+        Known { pages, listing }
+    }
+
+    /// The first page, with as many tags as the registry gives.
+    async fn first(&self) -> Result<Read, RegistryError> {
+        let plain = self.session.url(self.repository, "tags/list")?;
+        let asking_for = |number: Option<u32>| {
+            let mut url = plain.clone();
+            url.set_query(number.map(|number| format!("n={number}")).as_deref());
+            url
         };
-        for tag in tags {
-            match tag.as_str().filter(|text| Tag::check(text).is_ok()) {
-                Some(text) if !self.seen.contains(text) => {
-                    self.seen.insert(text.to_owned());
-                    self.tags.push(text.to_owned());
+        let known = self.before.as_ref().and_then(|before| Some(before.pages.first()?.url.clone()));
+        let (mut number, mut url) = (Some(PER_PAGE), known.unwrap_or_else(|| asking_for(Some(PER_PAGE))));
+        loop {
+            let reply = match self.ask(url).await? {
+                Ok(read) => return Ok(read),
+                Err(reply) => reply,
+            };
+            match (reply.status, number) {
+                (StatusCode::BAD_REQUEST, Some(refused)) => {
+                    number = Some(refused / 2).filter(|fewer| *fewer >= FEWEST_PER_PAGE);
+                    url = asking_for(number);
                 }
-                Some(_) => {}
-                None => self.skipped += 1,
+                (other, _) => return Err(status(self.what, &reply.url, other, &reply.headers)),
             }
         }
-        Ok(())
     }
-}
 
-/// Where the next page is.
-fn next_page(
-    what: &str,
-    session: &Session,
-    repository: &Repository,
-    page: &Reply,
-) -> Result<Option<Url>, RegistryError> {
-    let Some(link) = next_link(&page.headers) else { return Ok(None) };
-    let host = authority(&page.url);
-    let Ok(mut next) = page.url.join(&link) else {
-        return Err(bad_answer(what, format!("the next page that {host} names has no address")));
-    };
-    without_userinfo(&mut next);
-    next.set_fragment(None);
-    // Not the origin of this page: it may have been redirected, and the token is the registry's.
-    if next.origin() != session.url(repository, "")?.origin() {
-        let why = format!("the next page that {host} names is on another host, {}", authority(&next));
-        return Err(bad_answer(what, why));
-    }
-    repair(what, repository, page, &mut next)?;
-    Ok(Some(next))
-}
-
-/// Artifactory names the next page of `prefix/app` as that of `app`; another repository's tags are an error. Paths
-/// of another form are the registry's own affair.
-fn repair(what: &str, repository: &Repository, page: &Reply, next: &mut Url) -> Result<(), RegistryError> {
-    let Some(named) = next.path().strip_prefix("/v2/").and_then(|path| path.strip_suffix("/tags/list"))
-    else {
-        return Ok(());
-    };
-    if named == repository.path() {
-        return Ok(());
-    }
-    let is_our_tail = repository.path().strip_suffix(named).is_some_and(|prefix| prefix.ends_with('/'));
-    if !is_our_tail {
-        let why = format!("the next page that {} names is of another repository", authority(&page.url));
-        return Err(bad_answer(what, why));
-    }
-    next.set_path(&format!("/v2/{}/tags/list", repository.path()));
-    Ok(())
-}
-
-/// The target of `rel=next` (RFC 8288), as it stands.
-fn next_link(headers: &HeaderMap) -> Option<String> {
-    for value in headers.get_all(header::LINK) {
-        let mut rest = value.to_str().ok()?;
-        while let Some((_, after)) = rest.split_once('<') {
-            let (target, after) = after.split_once('>')?;
-            let parameters = after.find('<').map_or(after, |end| &after[..end]);
-            if parameters.split([';', ',']).any(is_next) {
-                return Some(target.trim().to_owned());
+    /// One page; the inner error is an answer that holds none.
+    async fn ask(&self, url: Url) -> Result<Result<Read, Box<Reply>>, RegistryError> {
+        let known =
+            self.before.as_ref().and_then(|b| b.pages.iter().find(|p| p.url == url && p.etag.is_some()));
+        let ask = Ask {
+            what: self.what,
+            method: Method::GET,
+            url: url.clone(),
+            accept: "application/json",
+            known: known.and_then(|page| page.etag.clone()),
+            cap: self.session.options.page_bytes,
+        };
+        let reply = self.session.ask(self.repository, &ask).await?;
+        match (reply.status, known) {
+            (StatusCode::NOT_MODIFIED, Some(page)) => {
+                // What follows a page may change while the page does not.
+                let next = self.next_after(&reply)?.or_else(|| page.next.clone());
+                let same = next == page.next;
+                let lines = if same { Arc::clone(&page.lines) } else { self.lines_of(page) };
+                Ok(Ok(Read { page: Page { next, lines, ..page.clone() }, same }))
             }
-            rest = after;
+            (StatusCode::OK, _) => self.read(url, &reply).map(|page| Ok(Read { page, same: false })),
+            _ => Ok(Err(Box::new(reply))),
         }
     }
-    None
-}
 
-fn is_next(parameter: &str) -> bool {
-    parameter.split_once('=').is_some_and(|(name, value)| {
-        name.trim().eq_ignore_ascii_case("rel")
-            && value
-                .trim()
-                .trim_matches('"')
-                .split_ascii_whitespace()
-                .any(|rel| rel.eq_ignore_ascii_case("next"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r8_the_forms_of_link() {
-        for (value, target) in [
-            ("</v2/a/tags/list?last=x&n=2>; rel=\"next\"", Some("/v2/a/tags/list?last=x&n=2")),
-            ("<https://r/x?y=%2F>;rel=next", Some("https://r/x?y=%2F")),
-            ("<prev>; rel=\"prev\", <n,e;x=t>; rel=\"next\"", Some("n,e;x=t")),
-            ("<a>; title=\"rel=next\"", None),
-            ("<a>; rel=\"first next\"", Some("a")),
-            ("<a>; REL=Next", Some("a")),
-            ("<a>; rel=nextish", None),
-            ("<a", None),
-            ("", None),
-        ] {
-            let headers = HeaderMap::from_iter([(header::LINK, value.parse().unwrap())]);
-            assert_eq!(next_link(&headers).as_deref(), target, "{value}");
+    /// Of the only page the listing alone is kept.
+    fn lines_of(&self, page: &Page) -> Arc<str> {
+        match &self.before {
+            Some(before) if before.pages.len() == 1 => {
+                before.listing.iter().flat_map(|tag| [tag, "\n"]).collect::<String>().into()
+            }
+            _ => Arc::clone(&page.lines),
         }
+    }
+
+    fn read(&self, url: Url, reply: &Reply) -> Result<Page, RegistryError> {
+        let tags = page::read(&reply.body).map_err(|_| {
+            let host = authority(&reply.url);
+            self.refuse(format!("the answer of {host} is no JSON with a list of tags; is this a registry?"))
+        })?;
+        if tags.skipped > 0 {
+            tracing::debug!(repository = %self.repository, skipped = tags.skipped, "listed were things that are no tags");
+        }
+        let next = self.next_after(reply)?;
+        // Of a full page that no other follows yet the same bytes would not tell that one follows now.
+        let may_grow = next.is_none() && FULL.contains(&tags.count);
+        let etag = reply.headers.get(header::ETAG).filter(|etag| etag.len() <= ETAG && !may_grow).cloned();
+        Ok(Page { url, etag, next, lines: tags.lines.into(), tags: tags.count })
+    }
+
+    fn next_after(&self, reply: &Reply) -> Result<Option<Url>, RegistryError> {
+        let registry = self.session.url(self.repository, "")?.origin();
+        link::next_page(&reply.headers, &reply.url, &registry, self.repository)
+            .map_err(|why| self.refuse(why))
+    }
+
+    fn refuse(&self, why: String) -> RegistryError {
+        bad_answer(self.what, why)
     }
 }

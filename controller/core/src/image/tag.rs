@@ -58,6 +58,14 @@ impl Tag {
 
     /// Why this text is no tag; cheaper than making one.
     pub fn check(text: &str) -> Result<(), TagError> {
+        // Listings are long, and nearly all of what they hold is right.
+        let fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if text.len() <= LONGEST
+            && text.as_bytes().first().is_some_and(|first| !matches!(first, b'.' | b'-'))
+            && text.as_bytes().iter().all(fine)
+        {
+            return Ok(());
+        }
         let value = || shown(text);
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let Some(first) = text.chars().next() else { return Err(TagError::Empty) };

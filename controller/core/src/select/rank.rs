@@ -16,17 +16,19 @@ use super::{Selection, hint, natural};
 use crate::image::{Tag, shown};
 
 /// Most candidates of one ranking. A policy looks further down than the best one only past quarantined or too young
-/// releases.
-const MOST_RANKED: usize = 1000;
-/// Most rejected tags that are listed, for each reason.
-const MOST_REJECTED: usize = 200;
+/// releases. There are as many rankings as policies.
+const MOST_RANKED: usize = 100;
+/// Most rejected tags that are listed, for each reason; the status has room for fewer.
+const MOST_REJECTED: usize = 8;
 
 /// The answer about a whole listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranking {
-    /// The candidates, the best first; at most 1000.
+    /// The candidates, the best first; at most 100, or as many as `newestBuild` looks at.
     pub best_first: Vec<Ranked>,
-    /// The others, by reason and then by tag, numbers by value, the largest first; at most 200 for each reason.
+    /// How many tags are candidates: all of them.
+    pub admitted: usize,
+    /// The others, by reason and then by tag, numbers by value, the largest first; at most 8 for each reason.
     pub rejected: Vec<Rejected>,
     /// How many distinct tags were rejected, by reason: all of them.
     pub rejected_counts: BTreeMap<Reason, usize>,
@@ -100,31 +102,39 @@ impl Reason {
 /// they are listed.
 pub fn rank<'a>(selection: &Selection, tags: impl Iterator<Item = &'a str>) -> Ranking {
     let mut tags: Vec<&str> = tags.collect();
-    // The largest first: what is kept of the rejected does not depend on the registry.
-    tags.sort_unstable_by(|a, b| b.cmp(a));
+    tags.sort_unstable();
     tags.dedup();
     let mut accepted = Vec::new();
-    let mut kept: BTreeMap<Reason, Vec<Rejected>> = BTreeMap::new();
-    let mut rejected_counts = BTreeMap::new();
+    let mut refused: BTreeMap<Reason, Vec<(&str, Refusal)>> = BTreeMap::new();
     for tag in tags {
         match judge(selection, tag) {
             Ok(key) => accepted.push(key),
-            Err(refusal) => {
-                let count: &mut usize = rejected_counts.entry(refusal.reason()).or_default();
-                *count += 1;
-                if *count <= MOST_REJECTED {
-                    kept.entry(refusal.reason()).or_default().push(refusal.explained(selection, tag));
-                }
-            }
+            Err(refusal) => refused.entry(refusal.reason()).or_default().push((tag, refusal)),
         }
     }
-    accepted.sort_unstable_by(|a, b| b.cmp(a));
-    accepted.truncate(MOST_RANKED);
+    let admitted = accepted.len();
+    let most = match selection.order {
+        Order::NewestBuild { limit } => limit.max(MOST_RANKED),
+        _ => MOST_RANKED,
+    };
+    keep_first(&mut accepted, most, |a, b| b.cmp(a));
     let best_first = accepted.into_iter().filter_map(Key::ranked).collect();
-    for rejected in kept.values_mut() {
-        rejected.sort_by(|a, b| natural::compare(&b.tag, &a.tag));
+    let rejected_counts = refused.iter().map(|(reason, tags)| (*reason, tags.len())).collect();
+    let mut rejected = Vec::new();
+    for mut tags in refused.into_values() {
+        keep_first(&mut tags, MOST_REJECTED, |(a, _), (b, _)| natural::compare(b, a));
+        rejected.extend(tags.into_iter().map(|(tag, refusal)| refusal.explained(selection, tag)));
     }
-    Ranking { best_first, rejected: kept.into_values().flatten().collect(), rejected_counts }
+    Ranking { best_first, admitted, rejected, rejected_counts }
+}
+
+/// The first ones in this order, in order; of long lists the rest is not put in order.
+fn keep_first<T>(list: &mut Vec<T>, most: usize, order: impl Fn(&T, &T) -> Ordering) {
+    if list.len() > most {
+        list.select_nth_unstable_by(most, &order);
+        list.truncate(most);
+    }
+    list.sort_unstable_by(order);
 }
 
 /// How two versions compare in this policy's order (I10); see [`Order::compare`].

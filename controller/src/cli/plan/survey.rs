@@ -146,7 +146,7 @@ impl Survey<'_> {
         }
         let tags = catalogue.ranking.as_ref().map(|ranking| {
             let rejected = ranking.rejected_counts.iter().map(|(reason, count)| (reason.name(), *count));
-            (ranking.best_first.len(), rejected.collect())
+            (ranking.admitted, rejected.collect())
         });
         let stages: Vec<StagePlan> = policy
             .stages
@@ -255,8 +255,8 @@ impl Survey<'_> {
             questions.extend(pullable(policy, &decision.status));
             let new = !questions.is_subset(&asked);
             asked.extend(questions.iter().cloned());
-            let interval = crate::reconcile::observe::interval(policy);
-            self.lookups.ask(&stored.key, &source, &policy.image, interval, questions);
+            let cadence = crate::reconcile::observe::cadence(policy, &observed);
+            self.lookups.ask(&stored.key, &source, &policy.image, &cadence, questions);
             let waited = self.lookups.pending() > 0;
             self.answers().await?;
             let changed = material(&memory.latest, &decision.status) == Change::Material;

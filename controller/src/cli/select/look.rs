@@ -3,7 +3,7 @@
 use super::{Access, Args, Asked, Listed};
 use crate::{
     cli::exit::Failure,
-    ports::{Credentials as _, Reference, Registry as _, RegistryAccess, RegistryError},
+    ports::{Credentials as _, Depth, Reference, Registry as _, RegistryAccess, RegistryError},
     registry::{OciRegistry, credentials::SecretCredentials},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -47,7 +47,8 @@ impl Ask {
 
     /// What a reference names; none: there is none.
     pub async fn resolve(&self, reference: &Reference) -> Result<Option<Release>, Failure> {
-        self.client.resolve(&self.access, &self.repository, reference).await.map_err(|error| failed(&error))
+        let whole = self.client.resolve(&self.access, &self.repository, reference, Depth::Whole).await;
+        whole.map_err(|error| failed(&error))
     }
 }
 
@@ -83,7 +84,7 @@ impl Look {
     pub async fn list(&self) -> Result<Vec<Listed>, Failure> {
         let Some(ask) = &self.registry else { return Ok(Vec::new()) };
         let tags = ask.client.tags(&ask.access, &ask.repository).await.map_err(|error| failed(&error))?;
-        Ok(tags.into_iter().map(|tag| Listed { tag, created: None }).collect())
+        Ok(tags.iter().map(|tag| Listed { tag: tag.to_owned(), created: None }).collect())
     }
 
     /// Dates of builds, where they decide: those of the list, and those of as many configs as the policy lets be read.

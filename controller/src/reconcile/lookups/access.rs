@@ -36,6 +36,12 @@ impl Source {
         let identity = stored.registry.secret.as_ref().map(|_| stored.identity.clone());
         Self { identity, settings: stored.registry.clone() }
     }
+
+    /// Whose it is; none: anybody's.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.identity.as_ref().map(|identity| identity.namespace.as_str())
+    }
 }
 
 /// Reads Secrets and finds credentials in them.

@@ -6,15 +6,15 @@
 
 use super::{
     Key, Lookups, Source, What,
-    entry::{Entry, Kept},
+    entry::{Cadence, Entry, Kept},
 };
-use crate::ports::PolicyKey;
+use crate::ports::{Depth, PolicyKey};
 use lockkeeper_core::{
     decision::Question,
     image::{Release, Repository},
     observed::{Answer, Answers},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl Lookups {
@@ -24,7 +24,7 @@ impl Lookups {
         policy: &PolicyKey,
         source: &Source,
         image: &Repository,
-        interval: Duration,
+        cadence: &Cadence,
         questions: impl IntoIterator<Item = Question>,
     ) {
         let mut keys: BTreeMap<Key, bool> = BTreeMap::new();
@@ -37,37 +37,41 @@ impl Lookups {
             };
             *keys.entry(Key { source: source.clone(), repository, what }).or_default() |= now;
         }
-        self.want(policy, source, interval, keys);
+        self.want(policy, source, cadence, keys);
     }
 
-    /// What is known of what `policy` asked through `source`. Answers that were got through another source, before
-    /// the policy was changed, are not its own any more.
+    /// What is known of what `policy` asked through `source`, of releases at least as far down as `depth`. Answers that
+    /// were got through another source, before the policy was changed, are not its own any more.
     #[must_use]
-    pub fn answers(&self, policy: &PolicyKey, source: &Source, image: &Repository) -> Answers {
+    pub fn answers(&self, policy: &PolicyKey, source: &Source, image: &Repository, depth: Depth) -> Answers {
         let (state, now) = (self.lock(), Instant::now());
         let mut answers = Answers::default();
         let keys = state.by_policy.get(policy).into_iter().flatten().filter(|key| key.source == *source);
         for key in keys {
             let Some(entry) = state.entries.get(key) else { continue };
             let failed = entry.failing.clone();
+            let kept = entry
+                .kept
+                .as_ref()
+                .filter(|kept| !matches!(kept, Kept::Release(Some(_), known) if *known < depth));
             if let What::Tag(tag) = &key.what
                 && key.repository == *image
-                && let Some(answer) = now_named(entry, now)
+                && let Some(answer) = now_named(entry, kept, now)
             {
                 answers.tags_now.insert(tag.clone(), answer);
             }
-            match (&key.what, &entry.kept, failed) {
-                (What::Tag(tag), Some(Kept::Release(release)), _) if key.repository == *image => {
+            match (&key.what, kept, failed) {
+                (What::Tag(tag), Some(Kept::Release(release, _)), _) if key.repository == *image => {
                     answers.tags.insert(tag.clone(), known(release.clone()));
                 }
                 (What::Tag(tag), None, Some(failure)) if key.repository == *image => {
                     answers.tags.insert(tag.clone(), Answer::Failed(failure));
                 }
-                (What::Digest(digest), Some(Kept::Release(Some(release))), _) => {
+                (What::Digest(digest), Some(Kept::Release(Some(release), _)), _) => {
                     answers.digests.insert(digest.clone(), Answer::Known(release.clone()));
                 }
                 // One digest may be asked for through several repositories: what is known wins.
-                (What::Digest(digest), Some(Kept::Release(None)), _) => {
+                (What::Digest(digest), Some(Kept::Release(None, _)), _) => {
                     answers.digests.entry(digest.clone()).or_insert(Answer::Absent);
                 }
                 (What::Digest(digest), None, Some(failure)) => {
@@ -90,10 +94,10 @@ impl Lookups {
 }
 
 /// What a tag names at this moment, if it was looked up a moment ago.
-fn now_named(entry: &Entry, now: Instant) -> Option<Answer<Release>> {
-    match (&entry.failing, &entry.kept) {
+fn now_named(entry: &Entry, kept: Option<&Kept>, now: Instant) -> Option<Answer<Release>> {
+    match (&entry.failing, kept) {
         (Some(failure), _) => Some(Answer::Failed(failure.clone())),
-        (None, Some(Kept::Release(release))) if entry.is_fresh(now) => Some(known(release.clone())),
+        (None, Some(Kept::Release(release, _))) if entry.is_fresh(now) => Some(known(release.clone())),
         _ => None,
     }
 }

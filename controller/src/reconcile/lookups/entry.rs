@@ -3,14 +3,13 @@
 //! Guarantees: an answer that could not be refreshed stays, and the failure stands beside it; a pause that a registry
 //! asks for is kept within an hour; equal outcomes change nothing that anybody can see. May not: do I/O.
 
-use super::{Listing, What};
-use crate::ports::{PolicyKey, RegistryError};
+use super::What;
+use crate::ports::{Depth, Listing, PolicyKey, RegistryError};
 use jiff::Timestamp;
 use lockkeeper_core::{image::Release, observed::Failure};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -25,29 +24,32 @@ const NOW_FOR: Duration = Duration::from_mins(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause that a registry may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-/// After so many intervals without a question, a tag is looked up every so many intervals only.
-const IDLE_INTERVALS: u32 = 12;
+/// A tag that nobody follows is looked up every so many intervals (decision 21).
+const RARE: u32 = 12;
 
 /// What a registry said.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// All tags.
     Tags(Listing),
-    /// What a reference is; none: there is none.
-    Release(Option<Release>),
+    /// What a reference is, so far down; none: there is none.
+    Release(Option<Release>, Depth),
     /// Whether a digest can be fetched.
     Exists(bool),
 }
 
 /// The same, kept.
-#[derive(Clone, Debug)]
-pub enum Kept {
-    /// All tags.
-    Tags(Arc<Listing>),
-    /// What a reference is.
-    Release(Option<Release>),
-    /// Whether a digest can be fetched.
-    Exists(bool),
+pub type Kept = Found;
+
+/// How often, and how far down.
+#[derive(Clone, Copy, Debug)]
+pub struct Cadence {
+    /// The policy's interval.
+    pub interval: Duration,
+    /// A tag that is known is looked up every twelfth interval only.
+    pub rare: bool,
+    /// How much of a release is wanted.
+    pub depth: Depth,
 }
 
 /// Who wants to know.
@@ -55,8 +57,8 @@ pub enum Kept {
 pub struct Want {
     /// When it was asked for last.
     pub asked: Instant,
-    /// The policy's interval.
-    pub interval: Duration,
+    /// How often, and how far down.
+    pub cadence: Cadence,
     /// It wants to know what it is at this moment, and to be told even if that is what it was.
     pub now: bool,
 }
@@ -70,8 +72,10 @@ pub struct Entry {
     pub failing: Option<Failure>,
     /// Failures in a row.
     pub failures: u32,
-    /// When it is looked up next; none: not again, or right now under way.
+    /// When it is looked up next; none: not again, or queued, or under way.
     pub due: Option<Instant>,
+    /// Waits for room at its registry.
+    pub queued: bool,
     /// Under way.
     pub running: bool,
     /// When the last lookup began.
@@ -111,42 +115,61 @@ impl Entry {
     }
 
     fn keep(&mut self, found: Found) -> bool {
-        let kept = match (found, &self.kept) {
-            (Found::Tags(new), Some(Kept::Tags(old))) if new == **old => return false,
-            (Found::Release(new), Some(Kept::Release(old))) if new == *old => return false,
-            (Found::Exists(new), Some(Kept::Exists(old))) if new == *old => return false,
-            (Found::Tags(new), _) => Kept::Tags(Arc::new(new)),
-            (Found::Release(new), _) => Kept::Release(new),
-            (Found::Exists(new), _) => Kept::Exists(new),
+        let same = match (&found, &self.kept) {
+            (Found::Tags(new), Some(Kept::Tags(old))) => new.is(old) || new == old,
+            (Found::Release(new, depth), Some(Kept::Release(old, before))) => new == old && depth <= before,
+            (Found::Exists(new), Some(Kept::Exists(old))) => new == old,
+            _ => false,
         };
-        self.kept = Some(kept);
-        true
+        if !same {
+            self.kept = Some(found);
+        }
+        !same
+    }
+
+    /// How far down it is to be looked at.
+    pub fn depth(&self) -> Depth {
+        self.wants.values().map(|want| want.cadence.depth).max().unwrap_or(Depth::Whole)
+    }
+
+    /// What is known is not as much as is wanted.
+    pub fn is_shallow(&self) -> bool {
+        matches!(self.kept, Some(Kept::Release(Some(_), known)) if known < self.depth())
+    }
+
+    /// Somebody waits for what it is at this moment.
+    pub fn is_urgent(&self) -> bool {
+        self.wants.values().any(|want| want.now)
     }
 
     /// How long until the next lookup; none: never again.
-    pub fn pause(&self, what: &What, retry_after: Option<Duration>, now: Instant) -> Option<Duration> {
-        if self.wants.is_empty() {
-            return None;
-        }
-        let interval = self.wants.values().map(|w| w.interval).min().unwrap_or(FIRST_PAUSE);
+    pub fn pause(&self, what: &What, retry_after: Option<Duration>) -> Option<Duration> {
+        let interval = self.wants.values().map(|w| w.cadence.interval).min()?;
         if self.failures > 0 {
             let doubled = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(10));
             let pause = doubled.min(interval.max(FIRST_PAUSE));
             return Some(pause.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE)));
         }
         match (what, self.kept.as_ref()?) {
-            (What::Digest(_), Kept::Release(Some(_))) => None,
+            (What::Digest(_), Kept::Release(Some(_), _)) => None,
             (What::Pullable(_), Kept::Exists(true)) => Some(PULLABLE_FOR),
             (What::Pullable(_), _) => Some(ABSENT_FOR),
-            (What::Tag(_), _) => {
-                let fresh =
-                    self.wants.values().any(|w| now.duration_since(w.asked) < w.interval * IDLE_INTERVALS);
-                Some(if fresh { interval } else { interval * IDLE_INTERVALS })
+            (What::Tag(_), Kept::Release(Some(_), _)) => {
+                let each = |c: Cadence| if c.rare { c.interval * RARE } else { c.interval };
+                self.wants.values().map(|want| each(want.cadence)).min()
             }
             // A digest that is not there is somebody else's, most likely: a Quarantine of the namespace names any image.
-            (What::Tags | What::Digest(_), _) => Some(interval),
+            (What::Tags | What::Tag(_) | What::Digest(_), _) => Some(interval),
         }
     }
+}
+
+/// Some time within `pause`: what was looked up first at a start is spread over the whole interval from then on.
+pub fn scattered(pause: Duration, key: &impl Hash) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let permille = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
+    pause * (1 + permille) / 1000
 }
 
 /// `pause`, between 10 % shorter and 10 % longer: lookups that began together drift apart. The same for the same key
@@ -162,9 +185,10 @@ pub fn spread(pause: Duration, key: &impl Hash, turn: u64) -> Duration {
 mod tests {
     use super::*;
 
-    fn entry(kept: Option<Kept>, failures: u32, asked: Instant) -> Entry {
+    fn entry(kept: Option<Kept>, failures: u32, rare: bool) -> Entry {
         let policy = PolicyKey { namespace: "a".into(), name: "b".into() };
-        let want = Want { asked, interval: Duration::from_mins(5), now: false };
+        let cadence = Cadence { interval: Duration::from_mins(5), rare, depth: Depth::Whole };
+        let want = Want { asked: Instant::now(), cadence, now: false };
         Entry { kept, failures, wants: BTreeMap::from([(policy, want)]), ..Entry::default() }
     }
 
@@ -182,45 +206,53 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_kind_of_answer_is_believed_for_its_own_time() {
-        let now = Instant::now() + Duration::from_secs(100_000);
-        let long_ago = now.checked_sub(Duration::from_hours(1)).unwrap();
         let secs = |n| Some(Duration::from_secs(n));
         let (tag, digest) = (What::Tag("1.0".parse().unwrap()), digest());
         let (by_digest, pullable) = (What::Digest(digest.clone()), What::Pullable(digest));
-        let listing = Kept::Tags(Arc::new(Listing::new(vec!["1.0".into()])));
-        let known = || Kept::Release(Some(release()));
+        let listing = Kept::Tags(Listing::new(["1.0"]));
+        let known = || Kept::Release(Some(release()), Depth::Whole);
+        let absent = || Kept::Release(None, Depth::Whole);
         let table = [
-            (What::Tags, entry(Some(listing.clone()), 0, now), secs(300)),
-            (tag.clone(), entry(Some(known()), 0, now), secs(300)),
-            (tag.clone(), entry(Some(Kept::Release(None)), 0, now), secs(300)),
-            (tag, entry(Some(known()), 0, long_ago), secs(3600)),
-            (by_digest.clone(), entry(Some(known()), 0, now), None),
-            (by_digest, entry(Some(Kept::Release(None)), 0, now), secs(300)),
-            (pullable.clone(), entry(Some(Kept::Exists(true)), 0, now), secs(600)),
-            (pullable.clone(), entry(Some(Kept::Exists(false)), 0, now), secs(60)),
-            (pullable.clone(), entry(None, 1, now), secs(30)),
-            (pullable.clone(), entry(None, 2, now), secs(60)),
-            (pullable, entry(Some(Kept::Exists(true)), 40, now), secs(300)),
-            (What::Tags, entry(Some(listing), 1, now), secs(30)),
+            (What::Tags, entry(Some(listing.clone()), 0, false), secs(300)),
+            (tag.clone(), entry(Some(known()), 0, false), secs(300)),
+            (tag.clone(), entry(Some(known()), 0, true), secs(3600)),
+            (tag, entry(Some(absent()), 0, true), secs(300)),
+            (by_digest.clone(), entry(Some(known()), 0, false), None),
+            (by_digest, entry(Some(absent()), 0, false), secs(300)),
+            (pullable.clone(), entry(Some(Kept::Exists(true)), 0, false), secs(600)),
+            (pullable.clone(), entry(Some(Kept::Exists(false)), 0, false), secs(60)),
+            (pullable.clone(), entry(None, 1, false), secs(30)),
+            (pullable.clone(), entry(None, 2, false), secs(60)),
+            (pullable, entry(Some(Kept::Exists(true)), 40, false), secs(300)),
+            (What::Tags, entry(Some(listing), 1, false), secs(30)),
         ];
         for (what, entry, expected) in table {
-            assert_eq!(entry.pause(&what, None, now), expected, "{what:?} {entry:?}");
+            assert_eq!(entry.pause(&what, None), expected, "{what:?} {entry:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_a_release_grows_with_what_is_wanted() {
+        let mut entry = entry(Some(Kept::Release(Some(release()), Depth::Identity)), 0, true);
+        assert!(entry.is_shallow());
+        let whole = Found::Release(Some(release()), Depth::Whole);
+        assert!(entry.settle(Ok(whole), Timestamp::UNIX_EPOCH), "it is news: it was hidden before");
+        assert!(!entry.is_shallow());
+        let again = Found::Release(Some(release()), Depth::Identity);
+        assert!(!entry.settle(Ok(again), Timestamp::UNIX_EPOCH) && !entry.is_shallow());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn r1_a_wait_that_a_registry_asks_for_is_clamped() {
-        let now = Instant::now();
-        let throttled = entry(None, 1, now);
-        let wait =
-            |secs| throttled.pause(&What::Tags, Some(Duration::from_secs(secs)), now).unwrap().as_secs();
+        let throttled = entry(None, 1, false);
+        let wait = |secs| throttled.pause(&What::Tags, Some(Duration::from_secs(secs))).unwrap().as_secs();
         assert_eq!((wait(0), wait(120), wait(315_360_000)), (30, 120, 3600));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_wants_it_nobody_asks() {
         let unwanted = Entry { kept: Some(Kept::Exists(true)), ..Entry::default() };
-        assert_eq!(unwanted.pause(&What::Pullable(digest()), None, Instant::now()), None);
+        assert_eq!(unwanted.pause(&What::Pullable(digest()), None), None);
     }
 
     #[test]

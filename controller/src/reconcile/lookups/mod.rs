@@ -8,20 +8,22 @@
 mod access;
 mod answers;
 mod entry;
+mod lanes;
 mod scans;
 mod worker;
 
 pub use access::{AccessCache, Source};
-pub use scans::{Listing, Rankings, Scan};
+pub use entry::Cadence;
+pub use scans::{Rankings, Scan};
 
-use crate::ports::{Clock, PolicyKey, Registry, Wakes};
+use crate::ports::{Clock, Counted, PolicyKey, Registry, Wakes};
 use crate::telemetry::Metrics;
 use entry::{Entry, Want};
+use lanes::Lanes;
 use lockkeeper_core::image::{Digest, Repository, Tag};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -91,12 +93,14 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<Key, Entry>,
-    /// Not running and due, soonest first.
-    due: BTreeSet<(Instant, Key)>,
-    by_policy: BTreeMap<PolicyKey, BTreeSet<Key>>,
-    /// Under way per registry.
-    running: BTreeMap<String, usize>,
+    entries: BTreeMap<Arc<Key>, Entry>,
+    /// Not queued and not running, soonest first.
+    due: BTreeSet<(Instant, Arc<Key>)>,
+    /// Due, waiting for room or under way.
+    lanes: Lanes<Arc<Key>>,
+    /// Registries that want to be asked less with some credential, and until when nothing is asked of that kind.
+    holds: BTreeMap<(Source, String, Counted), Instant>,
+    by_policy: BTreeMap<PolicyKey, BTreeSet<Arc<Key>>>,
     /// Counts lookups, so that each is spread differently.
     turn: u64,
 }
@@ -114,7 +118,7 @@ impl Lookups {
         &self,
         policy: &PolicyKey,
         source: &Source,
-        interval: Duration,
+        cadence: &Cadence,
         keys: impl IntoIterator<Item = (Key, bool)>,
     ) {
         let now = Instant::now();
@@ -124,7 +128,7 @@ impl Lookups {
             self.drop_want(&mut state, policy, &key);
         }
         for (key, at_this_moment) in keys {
-            state.want(policy, Want { asked: now, interval, now: at_this_moment }, &key);
+            state.want(policy, Want { asked: now, cadence: *cadence, now: at_this_moment }, &Arc::new(key));
         }
         for key in state.excess(policy) {
             self.drop_want(&mut state, policy, &key);
@@ -148,7 +152,7 @@ impl Lookups {
     pub fn pending(&self) -> usize {
         let (state, now) = (self.lock(), Instant::now());
         let due = state.due.iter().take_while(|(at, _)| *at <= now).count();
-        due + state.entries.values().filter(|entry| entry.running).count()
+        due + state.entries.values().filter(|entry| entry.running || entry.queued).count()
     }
 
     /// A policy is gone: what only it wanted is not looked up any more.
@@ -169,33 +173,35 @@ impl Lookups {
 }
 
 impl State {
-    fn want(&mut self, policy: &PolicyKey, want: Want, key: &Key) {
-        let entry = self.entries.entry(key.clone()).or_default();
+    fn want(&mut self, policy: &PolicyKey, want: Want, key: &Arc<Key>) {
+        let entry = self.entries.entry(Arc::clone(key)).or_default();
         let idle = entry.wants.is_empty();
         let now = want.asked;
-        // What fails is not asked more often than its pause says.
-        let stale = want.now && entry.failures == 0 && !entry.is_fresh(now);
+        let stale = want.now && !entry.is_fresh(now);
         entry.wants.insert(policy.clone(), want);
-        self.by_policy.entry(policy.clone()).or_default().insert(key.clone());
+        // What fails is not asked more often than its pause says.
+        let stale = entry.failures == 0 && (stale || entry.is_shallow());
         // Known for ever, waiting for its time, or under way: nothing to do. Unknown, or left alone for a while: now.
         let settled =
-            matches!((&key.what, &entry.kept), (What::Digest(_), Some(entry::Kept::Release(Some(_)))));
-        if (stale || (idle && !settled)) && !entry.running {
+            matches!((&key.what, &entry.kept), (What::Digest(_), Some(entry::Kept::Release(Some(_), _))));
+        let begin = (stale || (idle && !settled)) && !entry.running && !entry.queued;
+        self.by_policy.entry(policy.clone()).or_default().insert(Arc::clone(key));
+        if begin {
             self.set_due(key, Some(now));
         }
     }
 
     /// The questions of a policy that are more than are kept: the ones not asked for longest.
-    fn excess(&self, policy: &PolicyKey) -> Vec<Key> {
+    fn excess(&self, policy: &PolicyKey) -> Vec<Arc<Key>> {
         let Some(keys) = self.by_policy.get(policy) else { return Vec::new() };
         let excess = keys.len().saturating_sub(PER_POLICY);
         if excess == 0 {
             return Vec::new();
         }
-        let mut by_age: Vec<(Instant, Key)> = keys
+        let mut by_age: Vec<(Instant, Arc<Key>)> = keys
             .iter()
             .filter(|key| key.what != What::Tags)
-            .filter_map(|key| Some((self.entries.get(key)?.wants.get(policy)?.asked, key.clone())))
+            .filter_map(|key| Some((self.entries.get(key)?.wants.get(policy)?.asked, Arc::clone(key))))
             .collect();
         by_age.sort();
         by_age.into_iter().take(excess).map(|(_, key)| key).collect()
@@ -214,12 +220,16 @@ impl State {
     }
 
     fn set_due(&mut self, key: &Key, at: Option<Instant>) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Some((key, _)) = self.entries.get_key_value(key) else { return };
+        let key = Arc::clone(key);
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        // A copy that waits in its lane is passed over when its turn comes.
+        entry.queued = false;
         if let Some(before) = std::mem::replace(&mut entry.due, at) {
-            self.due.remove(&(before, key.clone()));
+            self.due.remove(&(before, Arc::clone(&key)));
         }
         if let Some(at) = at {
-            self.due.insert((at, key.clone()));
+            self.due.insert((at, key));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Carries lookups out: a bounded number at once, and a smaller one per registry, each with a deadline.
 
 use super::{
-    Key, Listing, Lookups, Source, State, What,
-    entry::{Found, spread},
+    Key, Lookups, Source, State, What,
+    entry::{Found, scattered, spread},
 };
-use crate::ports::{PolicyKey, Reference, RegistryError};
-use std::{collections::BTreeMap, time::Duration};
+use crate::ports::{Counted, Depth, PolicyKey, Reference, RegistryAccess, RegistryError};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep_until, timeout},
@@ -14,27 +14,56 @@ use tokio_util::sync::CancellationToken;
 
 /// Lookups at once.
 const PARALLEL: usize = 16;
-/// Of these, for one registry: a registry that hangs leaves room for others.
-const PER_REGISTRY: usize = 4;
+/// For how long a registry is left alone that says "too many" and not for how long.
+const THROTTLED: Duration = Duration::from_secs(30);
+/// The longest that a registry is left alone.
+const LONGEST_HOLD: Duration = Duration::from_hours(1);
 /// How long a whole listing may take, all its pages and waits.
 const LISTING_LIMIT: Duration = Duration::from_mins(5);
 /// How long any other lookup may take.
 const LIMIT: Duration = Duration::from_mins(1);
-/// Listings longer than this are sorted beside the async threads.
-const LONG: usize = 5_000;
 
-type Ended = Result<(Id, Result<Found, RegistryError>), JoinError>;
+type Ended = Result<(Id, Heard), JoinError>;
+
+/// What came of a lookup.
+struct Heard {
+    result: Result<Found, RegistryError>,
+    /// The registry wants to be left alone for so long.
+    ease: Option<Duration>,
+}
+
+impl From<RegistryError> for Heard {
+    fn from(error: RegistryError) -> Self {
+        Self { result: Err(error), ease: None }
+    }
+}
+
+impl Key {
+    /// What it counts as where a registry limits how often it is asked; none: it is too urgent to wait.
+    fn counted(&self) -> Option<Counted> {
+        match self.what {
+            What::Tags => Some(Counted::Listings),
+            What::Tag(_) | What::Digest(_) => Some(Counted::Manifests),
+            // Asked before something is taken back, by HEAD.
+            What::Pullable(_) => None,
+        }
+    }
+
+    fn hold(&self) -> Option<(Source, String, Counted)> {
+        Some((self.source.clone(), self.repository.registry().to_owned(), self.counted()?))
+    }
+}
 
 impl Lookups {
     /// Looks up what is due until `stop`; what is under way then is dropped: it changes nothing.
     pub async fn run(self, stop: CancellationToken) {
         let mut running = JoinSet::new();
-        let mut keys: BTreeMap<Id, Key> = BTreeMap::new();
+        let mut keys: BTreeMap<Id, Arc<Key>> = BTreeMap::new();
         while !stop.is_cancelled() {
             let (ready, next) = self.lock().take_due(PARALLEL.saturating_sub(running.len()));
-            for key in ready {
-                let (this, mine) = (self.clone(), key.clone());
-                let task = running.spawn(async move { this.look_up(&mine).await });
+            for (key, depth) in ready {
+                let (this, mine) = (self.clone(), Arc::clone(&key));
+                let task = running.spawn(async move { this.look_up(&mine, depth).await });
                 keys.insert(task.id(), key);
             }
             tokio::select! {
@@ -47,11 +76,11 @@ impl Lookups {
         running.shutdown().await;
     }
 
-    async fn look_up(&self, key: &Key) -> Result<Found, RegistryError> {
+    async fn look_up(&self, key: &Key, depth: Depth) -> Heard {
         let limit = if key.what == What::Tags { LISTING_LIMIT } else { LIMIT };
-        match timeout(limit, self.request(key)).await {
-            Ok(found) => found,
-            Err(_) => Err(RegistryError {
+        match timeout(limit, self.request(key, depth)).await {
+            Ok(heard) => heard,
+            Err(_) => Heard::from(RegistryError {
                 reason: "Unreachable",
                 message: format!("{} did not answer completely within {} s", key.repository, limit.as_secs()),
                 retry_after: None,
@@ -59,45 +88,66 @@ impl Lookups {
         }
     }
 
-    async fn request(&self, key: &Key) -> Result<Found, RegistryError> {
+    /// Asks the registry. A credential that it refuses may have been rotated: it is read again, and if it is another
+    /// one now, the registry is asked once more.
+    async fn request(&self, key: &Key, depth: Depth) -> Heard {
         let parts = &self.shared.parts;
-        let access = parts.access.resolve(&key.source, &key.repository).await?;
-        match &key.what {
-            What::Tags => {
-                let tags = parts.registry.tags(&access, &key.repository).await?;
-                compact(tags).await.map(Found::Tags)
-            }
-            What::Tag(tag) => {
-                let reference = Reference::Tag(tag.clone());
-                parts.registry.resolve(&access, &key.repository, &reference).await.map(Found::Release)
-            }
-            What::Digest(digest) => {
-                let reference = Reference::Digest(digest.clone());
-                parts.registry.resolve(&access, &key.repository, &reference).await.map(Found::Release)
-            }
-            What::Pullable(digest) => {
-                parts.registry.exists(&access, &key.repository, digest).await.map(Found::Exists)
+        let mut access = match parts.access.resolve(&key.source, &key.repository).await {
+            Ok(access) => access,
+            Err(error) => return error.into(),
+        };
+        let mut result = self.ask_registry(key, depth, &access).await;
+        if result.as_ref().is_err_and(|error| error.reason == "AuthFailed") {
+            parts.access.refused(&key.source).await;
+            match parts.access.resolve(&key.source, &key.repository).await {
+                Ok(newer) if newer != access => {
+                    access = newer;
+                    result = self.ask_registry(key, depth, &access).await;
+                }
+                _ => {}
             }
         }
+        let ease = key.counted().and_then(|counted| parts.registry.ease(&access, &key.repository, counted));
+        Heard { result, ease }
     }
 
-    async fn settle(&self, keys: &mut BTreeMap<Id, Key>, ended: Ended) {
-        let (id, result) = match ended {
+    async fn ask_registry(
+        &self,
+        key: &Key,
+        depth: Depth,
+        access: &RegistryAccess,
+    ) -> Result<Found, RegistryError> {
+        let (registry, repository) = (&self.shared.parts.registry, &key.repository);
+        let reference = match &key.what {
+            What::Tags => return registry.tags(access, repository).await.map(Found::Tags),
+            What::Pullable(digest) => {
+                return registry.exists(access, repository, digest).await.map(Found::Exists);
+            }
+            What::Tag(tag) => Reference::Tag(tag.clone()),
+            What::Digest(digest) => Reference::Digest(digest.clone()),
+        };
+        let release = registry.resolve(access, repository, &reference, depth).await?;
+        Ok(Found::Release(release, depth))
+    }
+
+    async fn settle(&self, keys: &mut BTreeMap<Id, Arc<Key>>, ended: Ended) {
+        let (id, heard) = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 tracing::error!(%error, "a registry lookup panicked; it is tried again after a pause");
                 let message =
                     "the lookup ended by itself; please report this with the controller's log".into();
-                (error.id(), Err(RegistryError { reason: "BadAnswer", message, retry_after: None }))
+                (error.id(), RegistryError { reason: "BadAnswer", message, retry_after: None }.into())
             }
         };
         let Some(key) = keys.remove(&id) else { return };
-        self.shared.parts.metrics.registry_request(key.what.kind(), result.as_ref().err().map(|e| e.reason));
-        self.note(&key, &result);
-        if result.as_ref().is_err_and(|e| e.reason == "AuthFailed") {
+        let failed = heard.result.as_ref().err().map(|error| error.reason);
+        self.shared.parts.metrics.registry_request(key.what.kind(), failed);
+        self.note(&key, &heard.result);
+        if failed == Some("AuthFailed") {
             self.refused(&key.source).await;
         }
-        for policy in self.take_in(&key, result) {
+        for policy in self.take_in(&key, heard) {
             self.shared.parts.wakes.wake(&policy);
         }
     }
@@ -125,67 +175,95 @@ impl Lookups {
     }
 
     /// Keeps what came of a lookup and returns whom it concerns.
-    fn take_in(&self, key: &Key, result: Result<Found, RegistryError>) -> Vec<PolicyKey> {
+    fn take_in(&self, key: &Key, heard: Heard) -> Vec<PolicyKey> {
         let (now, wall) = (Instant::now(), self.shared.parts.clock.now());
-        let retry_after = result.as_ref().err().and_then(|e| e.retry_after);
+        let failed = heard.result.as_ref().err();
+        let retry_after = failed.and_then(|e| e.retry_after);
         let retry_after = retry_after.map(|wait| Duration::try_from(wait).unwrap_or_default());
+        // Too many requests are too many of all that are asked with this credential.
+        let throttled = failed.filter(|e| e.reason == "Throttled").map(|_| retry_after.unwrap_or(THROTTLED));
         let mut state = self.lock();
-        let registry = key.repository.registry();
-        if let Some(running) = state.running.get_mut(registry) {
-            *running -= 1;
-            if *running == 0 {
-                state.running.remove(registry);
-            }
+        state.lanes.done(key.repository.registry());
+        if let Some(wait) = heard.ease.max(throttled) {
+            state.hold(key, now + wait.min(LONGEST_HOLD));
         }
         state.turn += 1;
         let turn = state.turn;
         let Some(entry) = state.entries.get_mut(key) else { return Vec::new() };
         entry.running = false;
-        let changed = entry.settle(result, wall);
+        let first = key.what == What::Tags && entry.heard.is_none() && heard.result.is_ok();
+        let changed = entry.settle(heard.result, wall);
         let concerned = entry.wants.iter().filter(|(_, want)| changed || want.now);
         let concerned = concerned.map(|(policy, _)| policy.clone()).collect();
-        let pause = entry.pause(&key.what, retry_after, now);
-        state.set_due(key, pause.map(|pause| now + spread(pause, key, turn)));
+        let pause = match entry.pause(&key.what, retry_after) {
+            // Somebody wants to know more meanwhile.
+            Some(_) if entry.failures == 0 && entry.is_shallow() => Some(Duration::ZERO),
+            Some(pause) if first => Some(scattered(pause, key)),
+            Some(pause) => Some(spread(pause, key, turn)),
+            None => None,
+        };
+        state.set_due(key, pause.map(|pause| now + pause));
         concerned
     }
 }
 
 impl State {
-    /// Takes what is due and has room at its registry; returns when to look again if nothing happens before.
-    fn take_due(&mut self, room: usize) -> (Vec<Key>, Option<Instant>) {
+    fn hold(&mut self, key: &Key, until: Instant) {
         let now = Instant::now();
-        let mut ready = Vec::new();
-        let due: Vec<(Instant, Key)> = self.due.range(..).take_while(|(at, _)| *at <= now).cloned().collect();
-        for (at, key) in due {
-            if ready.len() == room {
-                break;
-            }
-            let running = self.running.entry(key.repository.registry().to_owned()).or_default();
-            if *running == PER_REGISTRY {
-                continue;
-            }
-            *running += 1;
-            self.due.remove(&(at, key.clone()));
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.due = None;
-                entry.running = true;
-                entry.began = Some(now);
-            }
-            ready.push(key);
-        }
-        // What is due and had no room waits for a slot, which wakes the loop by itself.
-        let next = self.due.iter().map(|(at, _)| *at).find(|at| *at > now);
-        (ready, next)
+        self.holds.retain(|_, until| *until > now);
+        let Some(who) = key.hold() else { return };
+        let held = self.holds.entry(who).or_insert(until);
+        *held = until.max(*held);
     }
-}
 
-async fn compact(tags: Vec<String>) -> Result<Listing, RegistryError> {
-    if tags.len() <= LONG {
-        return Ok(Listing::new(tags));
+    /// Until when this waits, because its registry wants to be left alone.
+    fn held(&self, key: &Key, now: Instant) -> Option<Instant> {
+        let until = *self.holds.get(&key.hold()?)?;
+        let urgent = self.entries.get(key).is_some_and(super::entry::Entry::is_urgent);
+        (until > now && !urgent).then_some(until)
     }
-    tokio::task::spawn_blocking(|| Listing::new(tags)).await.map_err(|error| RegistryError {
-        reason: "BadAnswer",
-        message: format!("the listing could not be sorted: {error}"),
-        retry_after: None,
-    })
+
+    /// Takes what is due and has room at its registry; returns when to look again if nothing happens before.
+    fn take_due(&mut self, room: usize) -> (Vec<(Arc<Key>, Depth)>, Option<Instant>) {
+        let now = Instant::now();
+        while let Some((at, _)) = self.due.first()
+            && *at <= now
+            && let Some((_, key)) = self.due.pop_first()
+        {
+            self.queue(key);
+        }
+        let mut ready = Vec::new();
+        while ready.len() < room
+            && let Some(key) = self.lanes.pop()
+        {
+            let held = self.held(&key, now);
+            match self.entries.get_mut(&key).filter(|entry| entry.queued) {
+                Some(entry) if held.is_none() => {
+                    entry.queued = false;
+                    entry.running = true;
+                    entry.began = Some(now);
+                    ready.push((key, entry.depth()));
+                }
+                waits => {
+                    let again = waits.is_some();
+                    self.lanes.done(key.repository.registry());
+                    if again {
+                        self.set_due(&key, held);
+                    }
+                }
+            }
+        }
+        // What waits for room is begun when something ends, which wakes the loop by itself.
+        (ready, self.due.first().map(|(at, _)| *at))
+    }
+
+    fn queue(&mut self, key: Arc<Key>) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.due = None;
+        entry.queued = true;
+        let asking = entry.wants.keys().next().map(|policy| policy.namespace.as_str());
+        let tenant = key.source.namespace().or(asking).unwrap_or_default().to_owned();
+        let registry = key.repository.registry().to_owned();
+        self.lanes.push(&registry, &tenant, key);
+    }
 }

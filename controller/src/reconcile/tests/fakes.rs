@@ -2,9 +2,9 @@
 
 use crate::{
     ports::{
-        Clock, Cluster, ClusterView, Credentials, EffectError, Fence, FenceCheck, Identity, Policies,
-        PolicyKey, Reference, Registry, RegistryAccess, RegistryError, RegistrySettings, Rights,
-        StoredPolicy, Wakes,
+        Clock, Cluster, ClusterView, Counted, Credentials, Depth, EffectError, Fence, FenceCheck, Identity,
+        Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError, RegistrySettings,
+        Rights, StoredPolicy, Wakes,
     },
     reconcile::{
         Reconciler, World,
@@ -28,6 +28,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,15 @@ pub struct Fake {
     /// `tags <repository> as <scope>` and the like.
     pub asked: Mutex<Vec<String>>,
     pub tags: Mutex<Option<Vec<String>>>,
+    listing: Mutex<Listing>,
+    /// The only password that may list.
+    pub accepted: Mutex<Option<String>>,
+    /// Listings are answered with 429 and this `Retry-After`.
+    pub throttled: Mutex<Option<Duration>>,
+    /// What the registry says of how many listings are left.
+    pub eased: Mutex<Option<Duration>>,
+    /// What every reference is.
+    pub release: Mutex<Option<Release>>,
     /// No reference can be looked up.
     pub unreachable: AtomicBool,
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -329,12 +339,28 @@ impl Registry for Fake {
         &'a self,
         access: &'a RegistryAccess,
         repository: &'a Repository,
-    ) -> BoxFuture<'a, Result<Vec<String>, RegistryError>> {
+    ) -> BoxFuture<'a, Result<Listing, RegistryError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(format!("tags {repository} as {}", access.scope));
             let unauthorised =
                 || RegistryError { reason: "AuthFailed", message: "401".into(), retry_after: None };
-            self.tags.lock().unwrap().clone().ok_or_else(unauthorised)
+            let accepted = self.accepted.lock().unwrap().clone();
+            let password = access.basic.as_ref().map(|(_, password)| password.as_str());
+            if accepted.as_deref().is_some_and(|accepted| password != Some(accepted)) {
+                return Err(unauthorised());
+            }
+            if let Some(wait) = *self.throttled.lock().unwrap() {
+                let retry_after = Some(jiff::SignedDuration::try_from(wait).unwrap());
+                return Err(RegistryError { reason: "Throttled", message: "429".into(), retry_after });
+            }
+            let mut listing = self.listing.lock().unwrap();
+            let tags = self.tags.lock().unwrap().clone().ok_or_else(unauthorised)?;
+            let new = Listing::new(tags.iter().map(String::as_str));
+            // As the client does: what is the same is the same piece of memory.
+            if *listing != new {
+                *listing = new;
+            }
+            Ok(listing.clone())
         })
     }
 
@@ -343,6 +369,7 @@ impl Registry for Fake {
         _: &'a RegistryAccess,
         _: &'a Repository,
         reference: &'a Reference,
+        _: Depth,
     ) -> BoxFuture<'a, Result<Option<Release>, RegistryError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(format!("resolve {reference:?}"));
@@ -350,7 +377,7 @@ impl Registry for Fake {
                 let message = "it does not answer".to_owned();
                 return Err(RegistryError { reason: "Unreachable", message, retry_after: None });
             }
-            Ok(None)
+            Ok(self.release.lock().unwrap().clone())
         })
     }
 
@@ -361,6 +388,10 @@ impl Registry for Fake {
         _: &'a Digest,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         Box::pin(async { Ok(true) })
+    }
+
+    fn ease(&self, _: &RegistryAccess, _: &Repository, counted: Counted) -> Option<Duration> {
+        self.eased.lock().unwrap().filter(|_| counted == Counted::Listings)
     }
 }
 

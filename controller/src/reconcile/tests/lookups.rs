@@ -1,8 +1,15 @@
 //! Scans and answers: shared, kept, asked again.
 
 use super::fakes::{Fake, policy};
-use crate::reconcile::lookups::{Lookups, Rankings, Source};
-use lockkeeper_core::{decision::Question, observed::Answer};
+use crate::{
+    ports::Depth,
+    reconcile::lookups::{Cadence, Lookups, Rankings, Source},
+};
+use lockkeeper_core::{
+    decision::Question,
+    image::{Digest, Release},
+    observed::Answer,
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -11,6 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_mins(5);
+const FOLLOWED: Cadence = Cadence { interval: INTERVAL, rare: false, depth: Depth::Whole };
 
 struct Bench {
     fake: Arc<Fake>,
@@ -32,6 +40,10 @@ impl Bench {
         self.lookups.scan(&key, &Source::of(&stored), &policy(name).image, INTERVAL)
     }
 
+    fn resolved(&self) -> usize {
+        self.fake.asked.lock().unwrap().iter().filter(|what| what.starts_with("resolve")).count()
+    }
+
     fn listings(&self) -> Vec<String> {
         let asked = self.fake.asked.lock().unwrap();
         asked.iter().filter(|what| what.starts_with("tags")).cloned().collect()
@@ -48,13 +60,13 @@ async fn two_policies_share_one_listing_per_interval() {
     let woken = std::mem::take(&mut *bench.fake.woken.lock().unwrap());
     assert_eq!(woken.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let (a, b) = (bench.scan("a", None).listing.unwrap(), bench.scan("b", None).listing.unwrap());
-    assert!(Arc::ptr_eq(&a, &b));
+    assert!(a.is(&b));
     assert_eq!(a.iter().collect::<Vec<_>>(), ["0.28.0", "0.29.0"]);
     sleep(INTERVAL * 10).await;
     let listings = bench.listings().len();
     assert!((9..=12).contains(&listings), "{listings} in ten intervals");
     assert!(bench.fake.woken.lock().unwrap().is_empty(), "the same listing is no news");
-    assert!(Arc::ptr_eq(&a, &bench.scan("a", None).listing.unwrap()));
+    assert!(a.is(&bench.scan("a", None).listing.unwrap()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,6 +120,116 @@ async fn r15_a_rotated_password_is_read_again_after_a_refusal_without_a_restart(
 }
 
 #[tokio::test(start_paused = true)]
+async fn r15_a_rotated_password_works_on_the_next_request() {
+    let bench = Bench::new(&["1.0.0"]);
+    let set = |password: &str| {
+        bench.fake.secrets.lock().unwrap().insert("ecr".into(), password.into());
+        *bench.fake.accepted.lock().unwrap() = Some(password.into());
+    };
+    set("old");
+    bench.scan("a", Some("ecr"));
+    sleep(Duration::from_secs(1)).await;
+    set("new");
+    for _ in 0..60 {
+        sleep(INTERVAL / 10).await;
+        assert_eq!(bench.scan("a", Some("ecr")).failing, None, "nobody sees the refusal");
+    }
+    let listings = bench.listings();
+    let refused = listings.iter().rposition(|asked| asked.ends_with("#1")).unwrap();
+    assert!(listings[refused + 1..].iter().all(|asked| asked.ends_with("#2")), "{listings:?}");
+    assert!(listings[refused - 1].ends_with("#1") && listings.len() > refused + 3, "{listings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_password_that_is_refused_and_was_not_rotated_is_sent_once() {
+    let bench = Bench::new(&["1.0.0"]);
+    bench.fake.secrets.lock().unwrap().insert("ecr".into(), b"wrong".to_vec());
+    *bench.fake.accepted.lock().unwrap() = Some("right".into());
+    bench.scan("a", Some("ecr"));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.scan("a", Some("ecr")).failing.unwrap().reason, "AuthFailed");
+    assert_eq!(bench.listings().len(), 1);
+}
+
+fn release() -> Release {
+    Release { tag: None, version: None, digest: Digest::of(b"x"), platforms: vec![], created: None }
+}
+
+/// Many policies, each with a repository of its own at one registry.
+fn many(bench: &Bench, count: usize) {
+    for number in 0..count {
+        let key = bench.fake.store(&format!("p{number}"), None);
+        let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+        let repository = format!("registry.example.com/otel-{number}").parse().unwrap();
+        bench.lookups.scan(&key, &Source::of(&stored), &repository, INTERVAL);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_registry_that_is_asked_too_much_is_left_alone_by_all_that_ask_it_the_same_way() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.throttled.lock().unwrap() = Some(Duration::from_mins(2));
+    many(&bench, 100);
+    sleep(Duration::from_secs(119)).await;
+    assert_eq!(bench.listings().len(), 4, "those that were under way");
+    // Another credential is another limit.
+    bench.fake.secrets.lock().unwrap().insert("mine".into(), b"x".to_vec());
+    bench.scan("other", Some("mine"));
+    *bench.fake.throttled.lock().unwrap() = None;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(bench.listings().len(), 5);
+    sleep(Duration::from_secs(30)).await;
+    assert!(bench.listings().len() >= 100, "{}", bench.listings().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_registry_that_says_few_requests_are_left_is_asked_less_before_it_refuses() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.eased.lock().unwrap() = Some(Duration::from_secs(10));
+    many(&bench, 40);
+    sleep(Duration::from_secs(99)).await;
+    let listings = bench.listings().len();
+    assert!((9..=44).contains(&listings), "{listings}: four at a time, every ten seconds");
+    *bench.fake.eased.lock().unwrap() = None;
+    sleep(Duration::from_secs(11)).await;
+    assert!(bench.listings().len() >= 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scans_of_one_start_are_spread_over_the_interval() {
+    let bench = Bench::new(&["1.0.0"]);
+    many(&bench, 100);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.listings().len(), 100);
+    for quarter in 1..=4 {
+        let before = bench.listings().len();
+        sleep(INTERVAL / 4).await;
+        let listed = bench.listings().len() - before;
+        assert!((10..=60).contains(&listed), "{listed} in quarter {quarter}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_version_tag_names_is_asked_every_twelfth_interval() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.release.lock().unwrap() = Some(release());
+    bench.scan("a", None);
+    let stored = bench.fake.policies.lock().unwrap().values().next().unwrap().clone();
+    let tag = || [Question::Tag("1.0.0".parse().unwrap())];
+    let (source, image) = (Source::of(&stored), policy("a").image);
+    let rare = Cadence { rare: true, ..FOLLOWED };
+    bench.lookups.ask(&stored.key, &source, &image, &rare, tag());
+    sleep(INTERVAL * 50).await;
+    let asked = bench.resolved();
+    assert!((4..=6).contains(&asked), "{asked}");
+    // Followed by another policy: every interval, for both.
+    bench.lookups.ask(&bench.fake.store("b", None), &source, &image, &FOLLOWED, tag());
+    sleep(INTERVAL * 24).await;
+    let asked = bench.resolved() - asked;
+    assert!((10..=27).contains(&asked), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bad_input_19_a_missing_secret_names_the_field_and_the_key() {
     let bench = Bench::new(&["1.0.0"]);
     bench.scan("a", Some("missing"));
@@ -128,12 +250,12 @@ async fn questions_stay_asked_and_a_forgotten_policy_asks_nothing() {
     let stored = bench.fake.policies.lock().unwrap().values().next().unwrap().clone();
     let (source, image) = (Source::of(&stored), policy("a").image);
     let tag: lockkeeper_core::image::Tag = "1.0.0".parse().unwrap();
-    bench.lookups.ask(&stored.key, &source, &image, INTERVAL, [Question::Tag(tag.clone())]);
-    assert!(bench.lookups.answers(&stored.key, &source, &image).tags.is_empty());
+    bench.lookups.ask(&stored.key, &source, &image, &FOLLOWED, [Question::Tag(tag.clone())]);
+    assert!(bench.lookups.answers(&stored.key, &source, &image, Depth::Whole).tags.is_empty());
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(bench.lookups.answers(&stored.key, &source, &image).tags[&tag], Answer::Absent);
+    assert_eq!(bench.lookups.answers(&stored.key, &source, &image, Depth::Whole).tags[&tag], Answer::Absent);
     sleep(INTERVAL * 4).await;
-    let asked = bench.fake.asked.lock().unwrap().iter().filter(|what| what.starts_with("resolve")).count();
+    let asked = bench.resolved();
     assert!((4..=6).contains(&asked), "{asked}");
     bench.lookups.forget(&stored.key);
     bench.fake.asked.lock().unwrap().clear();
@@ -157,6 +279,32 @@ async fn a_listing_is_ordered_once_per_generation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_release_is_hidden_until_it_is_as_much_as_is_wanted() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.release.lock().unwrap() = Some(release());
+    let key = bench.fake.store("a", None);
+    let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+    let (source, image) = (Source::of(&stored), policy("a").image);
+    let known = |depth| bench.lookups.answers(&key, &source, &image, depth).tags.len();
+    let ask = |depth| {
+        let cadence = Cadence { depth, ..FOLLOWED };
+        bench.lookups.ask(&key, &source, &image, &cadence, [Question::Tag("1.0.0".parse().unwrap())]);
+    };
+    ask(Depth::Identity);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((known(Depth::Identity), known(Depth::Whole), bench.resolved()), (1, 0, 1));
+    bench.fake.woken.lock().unwrap().clear();
+    ask(Depth::Whole);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((known(Depth::Identity), known(Depth::Whole), bench.resolved()), (1, 1, 2));
+    assert_eq!(
+        *bench.fake.woken.lock().unwrap(),
+        std::slice::from_ref(&key),
+        "it was hidden: now it is news"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_tag_names_at_this_moment_costs_one_request_and_is_told_even_if_it_is_the_same() {
     let bench = Bench::new(&["1.0.0"]);
     bench.scan("a", None);
@@ -165,8 +313,8 @@ async fn what_a_tag_names_at_this_moment_costs_one_request_and_is_told_even_if_i
     let tag: lockkeeper_core::image::Tag = "1.0.0".parse().unwrap();
     let both = || [Question::Tag(tag.clone()), Question::TagNow(tag.clone())];
     let ask = |questions: Vec<Question>| {
-        bench.lookups.ask(&stored.key, &source, &image, INTERVAL, questions);
-        bench.lookups.answers(&stored.key, &source, &image).tags_now.get(&tag).cloned()
+        bench.lookups.ask(&stored.key, &source, &image, &FOLLOWED, questions);
+        bench.lookups.answers(&stored.key, &source, &image, Depth::Whole).tags_now.get(&tag).cloned()
     };
     let asked = || bench.fake.asked.lock().unwrap().iter().filter(|what| what.starts_with("resolve")).count();
     ask(vec![Question::Tag(tag.clone())]);
@@ -190,8 +338,8 @@ async fn i8_while_a_tag_cannot_be_looked_up_again_what_it_names_at_this_moment_i
     let stored = bench.fake.policies.lock().unwrap()[&key].clone();
     let (source, image) = (Source::of(&stored), policy("a").image);
     let tag: lockkeeper_core::image::Tag = "1.0.0".parse().unwrap();
-    let ask = || bench.lookups.ask(&key, &source, &image, INTERVAL, [Question::TagNow(tag.clone())]);
-    let answers = || bench.lookups.answers(&key, &source, &image);
+    let ask = || bench.lookups.ask(&key, &source, &image, &FOLLOWED, [Question::TagNow(tag.clone())]);
+    let answers = || bench.lookups.answers(&key, &source, &image, Depth::Whole);
     ask();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(answers().tags_now[&tag], Answer::Absent);

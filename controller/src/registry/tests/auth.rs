@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 
-use crate::ports::{Registry as _, RegistryAccess};
+use crate::ports::{Depth, Registry as _, RegistryAccess};
 
 type Script = Box<dyn Fn(&Asked) -> Response + Send + Sync>;
 
@@ -119,7 +119,7 @@ async fn r13_a_token_that_expires_in_the_middle_is_renewed_once_and_the_page_rep
     })
     .await;
     let found = client(&[&fake]).tags(&anonymous(), &fake.repository("team/app")).await.unwrap();
-    assert_eq!(found, ["v1", "v2", "v3", "v4", "v5"]);
+    assert_eq!(texts(&found), ["v1", "v2", "v3", "v4", "v5"]);
     assert_eq!((fake.count("GET /token"), fake.count("GET /v2/")), (2, 7));
 }
 
@@ -291,15 +291,18 @@ async fn r23_two_credentials_never_mix() {
     let (alice, bob, reference) = (signed_in("alice", "a"), signed_in("bob", "b"), tag("1.0"));
     for _ in 0..3 {
         let (of_alice, of_bob) = tokio::join!(
-            client.resolve(&alice, &repository, &reference),
-            client.resolve(&bob, &repository, &reference),
+            client.resolve(&alice, &repository, &reference, Depth::Whole),
+            client.resolve(&bob, &repository, &reference, Depth::Whole),
         );
         assert_eq!(of_alice.unwrap().unwrap().digest, image);
         assert_eq!(of_bob.unwrap_err().reason, "AuthFailed");
         // What Alice read is known by digest now: to her only.
         let by_digest = crate::ports::Reference::Digest(image.clone());
-        assert!(client.resolve(&alice, &repository, &by_digest).await.is_ok());
-        assert_eq!(client.resolve(&bob, &repository, &by_digest).await.unwrap_err().reason, "AuthFailed");
+        assert!(client.resolve(&alice, &repository, &by_digest, Depth::Whole).await.is_ok());
+        assert_eq!(
+            client.resolve(&bob, &repository, &by_digest, Depth::Whole).await.unwrap_err().reason,
+            "AuthFailed"
+        );
     }
     assert_eq!(fake.count("GET /token"), 2);
 }

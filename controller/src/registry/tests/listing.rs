@@ -1,13 +1,15 @@
 //! Listings of tags.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use lockkeeper_core::image::Digest;
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::ports::{Registry as _, RegistryAccess, RegistryError};
+use crate::ports::{Counted, Registry as _, RegistryAccess, RegistryError};
 use crate::registry::Options;
 
 const LIST: &str = "/v2/team/app/tags/list";
@@ -21,7 +23,8 @@ fn page(tags: &Value, next: Option<&str>) -> axum::response::Response {
 }
 
 async fn tags_of(fake: &Fake) -> Result<Vec<String>, RegistryError> {
-    client(&[fake]).tags(&anonymous(), &fake.repository("team/app")).await
+    let listing = client(&[fake]).tags(&anonymous(), &fake.repository("team/app")).await;
+    listing.map(|listing| texts(&listing))
 }
 
 /// One page with this body.
@@ -139,7 +142,7 @@ async fn r11_all_pages_are_read_in_whatever_order() {
     })
     .await;
     let tags = tags_of(&fake).await.unwrap();
-    assert_eq!((tags.len(), tags[0].as_str(), tags[99_999].as_str()), (100_000, "v99999", "v0"));
+    assert_eq!((tags.len(), tags[0].as_str(), tags[99_999].as_str()), (100_000, "v0", "v99999"));
 }
 
 #[tokio::test]
@@ -237,7 +240,7 @@ async fn r2_a_host_that_mostly_fails_is_left_alone_and_no_other_waits_for_it() {
     for _ in 0..40 {
         match client.tags(&anonymous(), &repository).await {
             Ok(tags) => {
-                assert_eq!(tags, ["a"], "whole, or an error");
+                assert_eq!(texts(&tags), ["a"], "whole, or an error");
                 listed += 1;
             }
             Err(failed) => {
@@ -245,7 +248,7 @@ async fn r2_a_host_that_mostly_fails_is_left_alone_and_no_other_waits_for_it() {
                 refused += usize::from(failed.message.contains("left alone") && failed.retry_after.is_some());
             }
         }
-        assert_eq!(client.tags(&anonymous(), &well.repository("team/app")).await.unwrap(), ["b"]);
+        assert_eq!(texts(&client.tags(&anonymous(), &well.repository("team/app")).await.unwrap()), ["b"]);
     }
     assert_eq!((sick.log().len(), listed, refused), (9, 4, 31), "five of nine failed: then nothing is sent");
     // One host, whoever asks: another credential waits, too.
@@ -266,7 +269,7 @@ async fn answers_that_say_no_leave_nobody_alone() {
     for path in ["team/missing", "team/busy"].into_iter().cycle().take(20) {
         client.tags(&anonymous(), &fake.repository(path)).await.unwrap_err();
     }
-    assert_eq!(client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap(), ["a"]);
+    assert_eq!(texts(&client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap()), ["a"]);
 }
 
 #[tokio::test]
@@ -322,6 +325,148 @@ async fn r4_a_slow_answer_ends_at_the_deadline() {
         let client = client_with(&[&fake], options);
         let failed = client.tags(&anonymous(), &fake.repository("team/slow")).await.unwrap_err();
         assert!(failed.reason == "Unreachable" && failed.message.contains("within 0.2 s"), "{failed}");
-        assert_eq!(client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap(), ["a"]);
+        assert_eq!(texts(&client.tags(&anonymous(), &fake.repository("team/app")).await.unwrap()), ["a"]);
+    }
+}
+
+/// Pages with an `ETag` over their bytes, answered as the standard says. What is listed may be changed.
+async fn etagged(pages: &[&[&str]]) -> (Fake, Arc<Mutex<Vec<Vec<String>>>>) {
+    let pages: Vec<Vec<String>> =
+        pages.iter().map(|tags| tags.iter().map(ToString::to_string).collect()).collect();
+    let pages = Arc::new(Mutex::new(pages));
+    let served = Arc::clone(&pages);
+    let fake = Fake::start(REGISTRY, move |asked| {
+        let pages = served.lock().unwrap();
+        let at: usize = asked.uri.split("page=").nth(1).map_or(0, |n| n.parse().unwrap());
+        let body = json!({"name": "team/app", "tags": pages[at]}).to_string();
+        let etag = format!("\"{}\"", &Digest::of(body.as_bytes()).hex()[..16]);
+        let next = format!("<{LIST}?page={}>; rel=next", at + 1);
+        let mut headers = vec![("etag", etag.as_str())];
+        if at + 1 < pages.len() {
+            headers.push(("link", &next));
+        }
+        if asked.headers.get("if-none-match").is_some_and(|known| known == etag.as_str()) {
+            return respond(304, &headers, "");
+        }
+        respond(200, &headers, body)
+    })
+    .await;
+    (fake, pages)
+}
+
+/// Requests since then that had to be answered with a body.
+fn sent(fake: &Fake) -> usize {
+    fake.log().iter().filter(|asked| !asked.headers.contains_key("if-none-match")).count()
+}
+
+#[tokio::test]
+async fn a_listing_that_is_the_same_is_not_sent_again() {
+    for pages in [&[&["1.0", "1.1"][..]][..], &[&["1.0", "1.1"], &["2.0"], &["3.0"]]] {
+        let (fake, _) = etagged(pages).await;
+        let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+        let first = client.tags(&anonymous(), &repository).await.unwrap();
+        assert_eq!(sent(&fake), pages.len());
+        for _ in 0..3 {
+            let again = client.tags(&anonymous(), &repository).await.unwrap();
+            assert!(again.is(&first), "the same piece of memory");
+        }
+        assert_eq!((sent(&fake), fake.log().len()), (pages.len(), 4 * pages.len()));
+        // Another credential has seen nothing yet.
+        client.tags(&signed_in("u", "p"), &repository).await.unwrap();
+        assert_eq!(sent(&fake), 2 * pages.len());
+    }
+}
+
+#[tokio::test]
+async fn of_a_listing_that_changes_only_the_pages_that_changed_are_sent() {
+    let (fake, pages) = etagged(&[&["1.0"], &["2.0"], &["3.0"]]).await;
+    let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+    let list = async || texts(&client.tags(&anonymous(), &repository).await.unwrap());
+    assert_eq!(list().await, ["1.0", "2.0", "3.0"]);
+    pages.lock().unwrap()[1].push("2.1".into());
+    assert_eq!(list().await, ["1.0", "2.0", "2.1", "3.0"]);
+    pages.lock().unwrap()[0].clear();
+    assert_eq!(list().await, ["2.0", "2.1", "3.0"]);
+    pages.lock().unwrap()[2].clear();
+    assert_eq!(list().await, ["2.0", "2.1"]);
+    assert_eq!(list().await, ["2.0", "2.1"]);
+}
+
+#[tokio::test]
+async fn a_page_that_another_one_follows_now_is_found_out() {
+    let (fake, pages) = etagged(&[&["1.0"]]).await;
+    let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+    let list = async || texts(&client.tags(&anonymous(), &repository).await.unwrap());
+    assert_eq!(list().await, ["1.0"]);
+    // The bytes of the first page, and so its tag, stay the same.
+    pages.lock().unwrap().push(vec!["2.0".into()]);
+    assert_eq!(list().await, ["1.0", "2.0"]);
+    assert_eq!(list().await, ["1.0", "2.0"]);
+}
+
+#[tokio::test]
+async fn a_full_last_page_is_read_again_each_time() {
+    // No `Link` comes with its 304s: that another page follows can only be seen in a whole answer.
+    let grown = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let served = Arc::clone(&grown);
+    let fake = Fake::start(REGISTRY, move |asked| {
+        if asked.uri.contains("page=1") {
+            return page(&json!(["z"]), None);
+        }
+        if asked.headers.contains_key("if-none-match") {
+            return respond(304, &[], "");
+        }
+        let body = json!({"tags": (0..100).map(|n| format!("v{n}")).collect::<Vec<_>>()}).to_string();
+        let next = format!("<{LIST}?page=1>; rel=next");
+        let mut headers = vec![("etag", "\"x\"")];
+        if served.load(std::sync::atomic::Ordering::SeqCst) {
+            headers.push(("link", &next));
+        }
+        respond(200, &headers, body)
+    })
+    .await;
+    let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+    let list = async || client.tags(&anonymous(), &repository).await.unwrap().len();
+    assert_eq!((list().await, list().await), (100, 100));
+    grown.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(list().await, 101);
+}
+
+#[tokio::test]
+async fn a_304_that_nobody_asked_for_is_no_listing() {
+    let fake = Fake::start(REGISTRY, |_| respond(304, &[], "")).await;
+    assert_eq!(tags_of(&fake).await.unwrap_err().reason, "BadAnswer");
+}
+
+#[tokio::test]
+async fn r9_what_was_halved_once_is_asked_for_from_then_on() {
+    let fake = Fake::start(REGISTRY, |asked| {
+        if asked.uri.ends_with("n=500") { page(&json!(["a"]), None) } else { respond(400, &[], "") }
+    })
+    .await;
+    let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+    for _ in 0..3 {
+        client.tags(&anonymous(), &repository).await.unwrap();
+    }
+    assert_eq!(fake.log().len(), 4);
+}
+
+#[tokio::test]
+async fn r1_few_requests_left_are_told_before_there_are_none() {
+    let left = |left: &'static str| {
+        move |_: &Asked| {
+            let headers = [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", left)];
+            respond(200, &headers, "{\"tags\": []}")
+        }
+    };
+    for (remaining, eases) in [("80;w=21600", false), ("9;w=21600", true)] {
+        let fake = Fake::start(REGISTRY, left(remaining)).await;
+        let (client, repository) = (client(&[&fake]), fake.repository("team/app"));
+        assert_eq!(client.ease(&anonymous(), &repository, Counted::Listings), None);
+        client.tags(&anonymous(), &repository).await.unwrap();
+        let ease = client.ease(&anonymous(), &repository, Counted::Listings);
+        assert_eq!(ease.map(|wait| wait.as_secs()), eases.then_some(2400));
+        assert_eq!(client.ease(&anonymous(), &repository, Counted::Manifests), None);
+        assert_eq!(client.ease(&signed_in("u", "p"), &repository, Counted::Listings), None);
     }
 }

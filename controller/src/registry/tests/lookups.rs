@@ -6,7 +6,7 @@ use http::Method;
 use lockkeeper_core::image::{Digest, PlatformImage, Release};
 
 use super::support::*;
-use crate::ports::{Reference, Registry as _, RegistryError};
+use crate::ports::{Depth, Reference, Registry as _, RegistryError};
 
 /// A registry whose content the test may change.
 async fn registry(held: Held) -> (Fake, Arc<Mutex<Held>>) {
@@ -16,7 +16,7 @@ async fn registry(held: Held) -> (Fake, Arc<Mutex<Held>>) {
 }
 
 async fn resolved(fake: &Fake, reference: &Reference) -> Result<Option<Release>, RegistryError> {
-    client(&[fake]).resolve(&anonymous(), &fake.repository("team/app"), reference).await
+    client(&[fake]).resolve(&anonymous(), &fake.repository("team/app"), reference, Depth::Whole).await
 }
 
 /// What an answer with these headers and this body is taken for, asked for by tag.
@@ -83,29 +83,80 @@ async fn what_is_known_is_not_fetched_again() {
     let (held, release) = two_platforms();
     let (fake, held) = registry(held).await;
     let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
-    let first = client.resolve(&access, &repository, &tag("1.0")).await.unwrap().unwrap();
+    let first = client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap().unwrap();
     // Index, two manifests, one config: the date of one platform is enough.
     assert_eq!(fake.log().len(), 4);
     for _ in 0..3 {
-        assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap().as_ref(), Some(&first));
+        assert_eq!(
+            client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap().as_ref(),
+            Some(&first)
+        );
     }
     assert_eq!((fake.count("GET"), fake.count("HEAD /v2/team/app/manifests/1.0")), (4, 3));
-    client.resolve(&access, &repository, &Reference::Digest(release.digest.clone())).await.unwrap().unwrap();
+    client
+        .resolve(&access, &repository, &Reference::Digest(release.digest.clone()), Depth::Whole)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(fake.log().len(), 7);
 
     // Another tag of the same contents: one GET to see them, no more.
     held.lock().unwrap().tag("latest", &release.digest);
-    let again = client.resolve(&access, &repository, &tag("latest")).await.unwrap().unwrap();
+    let again = client.resolve(&access, &repository, &tag("latest"), Depth::Whole).await.unwrap().unwrap();
     assert_eq!((again.digest, fake.log().len()), (release.digest.clone(), 8));
 
     // The tag moves, then goes, then comes back.
     let (moved, _) = held.lock().unwrap().image("linux/amd64", "moved");
     held.lock().unwrap().tag("1.0", &moved);
-    assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap().unwrap().digest, moved);
+    assert_eq!(
+        client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap().unwrap().digest,
+        moved
+    );
     held.lock().unwrap().remove("1.0");
-    assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap(), None);
+    assert_eq!(client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap(), None);
     held.lock().unwrap().tag("1.0", &release.digest);
-    assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap(), Some(first));
+    assert_eq!(client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap(), Some(first));
+}
+
+#[tokio::test]
+async fn what_identifies_a_release_is_one_manifest_and_the_rest_is_read_when_it_is_wanted() {
+    let (mut held, release) = two_platforms();
+    let (single, _) = held.image("linux/amd64", "single");
+    held.tag("2.0", &single);
+    let (fake, _) = registry(held).await;
+    let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
+    let known = async |text: &str, depth| {
+        client.resolve(&access, &repository, &tag(text), depth).await.unwrap().unwrap()
+    };
+    let (index, image) = (known("1.0", Depth::Identity).await, known("2.0", Depth::Identity).await);
+    assert_eq!((fake.count("GET"), fake.log().len()), (2, 2));
+    assert_eq!((&index.digest, index.contents_key()), (&release.digest, release.contents_key()));
+    assert_eq!((index.platforms.len(), index.created), (2, None));
+    assert!(index.platforms.iter().all(|one| one.config.is_none()));
+    // Again: a HEAD is enough.
+    assert_eq!(known("1.0", Depth::Identity).await, index);
+    assert_eq!((fake.count("GET"), fake.count("HEAD")), (2, 1));
+    // The rest: the index once more, two manifests, one config.
+    assert_eq!(known("1.0", Depth::Whole).await, Release { tag: index.tag.clone(), ..release });
+    assert_eq!(fake.count("GET"), 6);
+    assert_eq!(known("2.0", Depth::Whole).await.contents_key(), image.contents_key());
+    // What is known whole is not forgotten when less is asked for.
+    let (gets, whole) = (fake.count("GET"), known("1.0", Depth::Identity).await);
+    assert_eq!((fake.count("GET"), whole.created.is_some()), (gets, true));
+}
+
+/// Docker Hub counts what is fetched, not what is asked for by HEAD.
+#[tokio::test]
+async fn while_nothing_changes_no_manifest_is_fetched() {
+    let (held, _) = two_platforms();
+    let (fake, _) = registry(held).await;
+    let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
+    client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap();
+    let fetched = fake.count("GET");
+    for _ in 0..20 {
+        client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap();
+    }
+    assert_eq!((fake.count("GET"), fake.count("HEAD /v2/team/app/manifests/1.0")), (fetched, 20));
 }
 
 #[tokio::test]
@@ -116,8 +167,17 @@ async fn another_repository_knows_nothing_of_it() {
     })
     .await;
     let (client, by_digest) = (client(&[&fake]), Reference::Digest(release.digest));
-    assert!(client.resolve(&anonymous(), &fake.repository("team/app"), &by_digest).await.unwrap().is_some());
-    assert_eq!(client.resolve(&anonymous(), &fake.repository("mirror/app"), &by_digest).await.unwrap(), None);
+    assert!(
+        client
+            .resolve(&anonymous(), &fake.repository("team/app"), &by_digest, Depth::Whole)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        client.resolve(&anonymous(), &fake.repository("mirror/app"), &by_digest, Depth::Whole).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -134,8 +194,8 @@ async fn an_unchanged_etag_needs_no_fetch() {
     })
     .await;
     let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
-    let first = client.resolve(&access, &repository, &tag("1.0")).await.unwrap();
-    assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap(), first);
+    let first = client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap();
+    assert_eq!(client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap(), first);
     assert_eq!((fake.count("GET"), fake.count("HEAD")), (4, 1));
 }
 
@@ -152,13 +212,16 @@ async fn r5_a_head_without_digest_is_followed_by_a_get_that_is_hashed() {
     .await;
     let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
     for _ in 0..2 {
-        let found = client.resolve(&access, &repository, &tag("1.0")).await.unwrap().unwrap();
+        let found = client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap().unwrap();
         assert_eq!(found, release);
     }
     assert_eq!(fake.count("GET /v2/team/app/manifests/1.0"), 2);
     let (moved, _) = held.lock().unwrap().image("linux/amd64", "moved");
     held.lock().unwrap().tag("1.0", &moved);
-    assert_eq!(client.resolve(&access, &repository, &tag("1.0")).await.unwrap().unwrap().digest, moved);
+    assert_eq!(
+        client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap().unwrap().digest,
+        moved
+    );
     assert!(client.exists(&access, &repository, &release.digest).await.unwrap());
 }
 
@@ -286,7 +349,7 @@ async fn r17_exists_asks_every_time_and_by_head() {
     let (fake, held) = registry(held).await;
     let (client, access, repository) = (client(&[&fake]), anonymous(), fake.repository("team/app"));
     assert!(client.exists(&access, &repository, &release.digest).await.unwrap());
-    client.resolve(&access, &repository, &tag("1.0")).await.unwrap();
+    client.resolve(&access, &repository, &tag("1.0"), Depth::Whole).await.unwrap();
     held.lock().unwrap().remove(release.digest.as_str());
     assert!(!client.exists(&access, &repository, &release.digest).await.unwrap());
     assert_eq!(fake.count(&format!("HEAD /v2/team/app/manifests/{}", release.digest)), 2);

@@ -46,7 +46,7 @@ async fn tls_fake(ip: &str, port: u16, script: impl Fn(&Asked) -> Response + Sen
 
 async fn tags_by_name(client: &OciRegistry, name: &str, fake: &Fake) -> Result<Vec<String>, RegistryError> {
     let repository = format!("{name}:{}/team/app", fake.at.port()).parse().unwrap();
-    client.tags(&over_tls(signed_in("u", "p")), &repository).await
+    client.tags(&over_tls(signed_in("u", "p")), &repository).await.map(|listing| texts(&listing))
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::hosts::{HostPolicy, Lookup};
-use crate::ports::{Reference, RegistryAccess};
+use crate::ports::{Listing, Reference, RegistryAccess};
 use crate::registry::manifest::{OCI_INDEX, OCI_MANIFEST};
 use crate::registry::{OciRegistry, Options};
 
@@ -245,6 +245,10 @@ pub(super) fn signed_in(user: &str, password: &str) -> RegistryAccess {
         basic: Some((user.into(), password.into())),
         insecure: true,
     }
+}
+
+pub(super) fn texts(listing: &Listing) -> Vec<String> {
+    listing.iter().map(str::to_owned).collect()
 }
 
 pub(super) fn tag(text: &str) -> Reference {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::kubelet::{Kubelet, Rule, Script};
+use e2e::meter::audit;
 use e2e::recorder::{Record, Recorder};
 use e2e::{AuditEvent, eventually};
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,6 @@ use serde_json::json;
 
 use crate::Told;
 use crate::cluster::{Cluster, stage};
-use crate::meter::audit;
 
 /// Pods of one incident's stage.
 const PODS: usize = 30;

@@ -6,7 +6,6 @@
 
 mod cluster;
 mod latency;
-mod meter;
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,11 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use e2e::install::{CONTROLLER, install};
 use e2e::kubelet::Settings as Nodes;
+use e2e::meter::{Meter, Reading};
 use e2e::{Bed, Controller, Settings};
 use tokio::time::sleep;
 
 use cluster::Cluster;
-use meter::{Meter, Reading};
 
 /// How long nothing must be written before the controller counts as at rest.
 const QUIET: Duration = Duration::from_secs(30);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use e2e::install::CONTROLLER;
-use e2e::{AuditEvent, Bed, Controller};
 use jiff::Timestamp;
+
+use crate::install::CONTROLLER;
+use crate::{AuditEvent, Bed, Controller};
 
 /// Ticks per second of the times in `/proc`; every Linux of today says 100.
 const TICKS: f64 = 100.0;
@@ -30,6 +31,7 @@ pub struct Reading {
 
 impl Reading {
     /// A controller that has done nothing yet.
+    #[must_use]
     pub fn blank() -> Self {
         Self {
             at: Instant::now(),
@@ -42,6 +44,7 @@ impl Reading {
     }
 
     /// A metric; 0 where it is not there yet.
+    #[must_use]
     pub fn metric(&self, name: &str) -> f64 {
         self.metrics.get(name).copied().unwrap_or_default()
     }
