@@ -1,4 +1,4 @@
-//! Every word that people see is in a table of `conditions/words.rs`, every word of the tables is used, and the pages of the
+//! Every word that people see is in a table of `conditions/words/`, every word of the tables is used, and the pages of the
 //! reference are made from them: `UPDATE=1 cargo test -p lockkeeper-core --test reference` writes the pages.
 
 mod sources;
@@ -111,7 +111,7 @@ fn every_word_of_the_code_is_documented() {
         .collect();
     assert!(
         unknown.is_empty(),
-        "people may see these words: put each into a table of controller/core/src/conditions/words.rs, or, if nobody sees \
+        "people may see these words: put each into a table of controller/core/src/conditions/words/, or, if nobody sees \
          it as a reason, into OTHERS here:\n{}\n",
         unknown.join("\n")
     );
@@ -176,8 +176,7 @@ fn page(path: &str, text: &str) {
     );
 }
 
-const MADE: &str =
-    "Made from `controller/core/src/conditions/words.rs` by `make docs`; not edited by hand.\n";
+const MADE: &str = "Made from `controller/core/src/conditions/words/` by `make docs`; not edited by hand.\n";
 
 fn conditions_page() -> String {
     let mut text = format!("# Conditions, phases and reasons\n\n{MADE}");

@@ -1,0 +1,46 @@
+//! Words of Events, which are those of the history. Constants only.
+
+use super::{Word, word};
+
+/// Reasons of Events, and of the entries of `status.history`.
+pub const EVENTS: &[Word] = &[
+    word("CandidateFound", "selection chose a new release", ""),
+    word(
+        "PlatformMissing",
+        "a release is not taken because it lacks a platform in use",
+        "publish it, or set `select.platforms`",
+    ),
+    word("TagMoved", "a version tag names other contents than before", "`Promote` the digest to take it"),
+    word("Adopted", "what a stage runs is kept as its stable release", ""),
+    word("ApprovalRequired", "a release waits for approvals", "an Intervention `Approve`"),
+    word("PromotionStarted", "a release enters a stage", ""),
+    word("Widening", "a wave has soaked; the next one, or the whole stage, follows", ""),
+    word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
+    word("Suspect", "the evidence is against one pod or one node only", "look at that pod"),
+    word("Degraded", "a release is bad here; the message is the evidence", ""),
+    word(
+        "Quarantined",
+        "contents are held back from every stage of the namespace",
+        "deleting the Quarantine releases them",
+    ),
+    word("PutBack", "a release is put back without a quarantine", "see the message"),
+    word("RolledBack", "a release was taken back from a stage", ""),
+    word("Blocked", "a stage needs a person", "see the message"),
+    word("Resumed", "a person resumed a stage", ""),
+    word(
+        "DriftDetected",
+        "pods run other contents than their stage should",
+        "`drift: Repair` puts them right",
+    ),
+    word(
+        "EditedByHand",
+        "somebody took a candidate out of a pod or a pin by hand: held",
+        "`Resume` or `RollBack`",
+    ),
+    word("PinPutBack", "somebody changed or deleted a pin; it was put back", ""),
+    word(
+        "Contested",
+        "somebody keeps changing the same object back; it is left alone",
+        "settle with the manager that the message names",
+    ),
+];
