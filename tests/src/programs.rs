@@ -14,22 +14,30 @@ pub enum Target {
     Node,
     /// helm alone.
     Helm,
+    /// prometheus and promtool alone.
+    Prometheus,
+    /// zsh and fish alone.
+    Shells,
+}
+
+impl Target {
+    /// What `tests/bed/build` calls it.
+    fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::ControlPlane => None,
+            Self::Node => Some("node"),
+            Self::Helm => Some("helm"),
+            Self::Prometheus => Some("prometheus"),
+            Self::Shells => Some("shells"),
+        }
+    }
 }
 
 /// The folder that holds the programs, built now where they are missing. Progress goes to this process's stderr.
 pub async fn folder(target: Target) -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bed/build");
-    let mut command = tokio::process::Command::new(&script);
-    match target {
-        Target::ControlPlane => {}
-        Target::Node => {
-            command.arg("node");
-        }
-        Target::Helm => {
-            command.arg("helm");
-        }
-    }
-    let output = command
+    let output = tokio::process::Command::new(&script)
+        .args(target.argument())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

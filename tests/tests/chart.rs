@@ -1,5 +1,7 @@
 //! The chart with the real helm against a real API server: what it renders, what it refuses, and a release's life.
 
+#[path = "chart/alerts.rs"]
+mod alerts;
 #[path = "chart/generated.rs"]
 mod generated;
 #[path = "chart/life.rs"]
