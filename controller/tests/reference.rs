@@ -18,7 +18,7 @@ fn the_page_of_metrics_is_up_to_date() {
     let text = driven();
     let mut page = String::from(
         "# Metrics\n\nMade from the program by `make docs`; not edited by hand.\n\n\
-         `/metrics` answers in OpenMetrics. What the values of `kind`, `outcome`, `category` and `phase` mean is in \
+         `/metrics` answers in OpenMetrics, or in the text format of Prometheus to who asks for `text/plain` alone. What the values of `kind`, `outcome`, `category` and `phase` mean is in \
          [conditions.md](conditions.md).\n\n| metric | type | labels | what it says |\n|---|---|---|---|\n",
     );
     let mut families = 0;
@@ -36,11 +36,11 @@ fn the_page_of_metrics_is_up_to_date() {
             .expect("it grows");
         families += 1;
     }
-    let source = |path: &str| {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the source is there")
-    };
-    let source = source("src/telemetry.rs") + &source("src/telemetry/promotions.rs");
-    let registered = source.matches(".register(").count() - source.matches("metrics.register()").count();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/telemetry");
+    let sources = fs::read_dir(folder).expect("the sources are there");
+    let sources = sources.map(|file| file.and_then(|file| fs::read_to_string(file.path())));
+    let registered: usize =
+        sources.map(|source| source.expect("a source is text").matches("r.register(").count()).sum();
     assert_eq!(
         families, registered,
         "every metric that is registered has to be driven in this test:\n{text}"
@@ -74,6 +74,7 @@ fn driven() -> String {
     metrics.effect(&action, Ok(()));
     metrics.status_write(Err(&EffectError::Fenced));
     metrics.registry_request("tags", None);
+    metrics.api_request("list", "pods".into(), "2xx");
     metrics.leads(true);
     metrics.lease(1, Duration::from_secs(2));
     metrics.orphaned_pins(1);

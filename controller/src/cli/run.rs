@@ -94,17 +94,17 @@ struct Controller {
 
 pub async fn run(args: Args) -> Result<(), Failure> {
     telemetry::log(args.log_format);
-    let connection = Connection::open(&args.cluster).await?;
-    let controller = Controller::build(&args, &connection)?;
+    let metrics = Arc::new(Metrics::new());
+    let connection = Connection::counted(&args.cluster, &metrics).await?;
+    let controller = Controller::build(&args, &connection, metrics)?;
     let listener = http::listen(args.http_addr).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
     controller.supervise(listener).await
 }
 
 impl Controller {
-    fn build(args: &Args, connection: &Connection) -> Result<Self, Failure> {
-        let (queue, metrics, clock) =
-            (Queue::new(Pace::default()), Arc::new(Metrics::new()), Arc::new(SystemClock));
+    fn build(args: &Args, connection: &Connection, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+        let (queue, clock) = (Queue::new(Pace::default()), Arc::new(SystemClock));
         let stop = CancellationToken::new();
         let (office, election) = args.election.build(connection, args.installation.namespace(), &metrics)?;
         let fence = Fence::new(Arc::clone(&office) as _);

@@ -6,9 +6,10 @@ use crate::{
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
     ports::{Clock, Wakes},
     registry::{self, OciRegistry},
+    telemetry::{CountRequests, Metrics},
 };
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Client, Config, client::ClientBuilder};
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 /// Which registries may be dialled, and whose certificates are believed; the same for all commands.
@@ -95,11 +96,24 @@ pub struct Connection {
 impl Connection {
     /// Finds the cluster and makes a client. Nothing is sent yet.
     pub async fn open(args: &ClusterArgs) -> Result<Self, Failure> {
+        Self::with(args, Client::try_from).await
+    }
+
+    /// The same; its requests are counted.
+    pub async fn counted(args: &ClusterArgs, metrics: &Arc<Metrics>) -> Result<Self, Failure> {
+        let count = CountRequests(Arc::clone(metrics));
+        Self::with(args, |config| Ok(ClientBuilder::try_from(config)?.with_layer(&count).build())).await
+    }
+
+    async fn with(
+        args: &ClusterArgs,
+        client: impl FnOnce(Config) -> Result<Client, kube::Error>,
+    ) -> Result<Self, Failure> {
         let inside = client::is_inside(args.kubeconfig.as_deref(), args.context.as_deref());
         let config = client::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
         let host = config.cluster_url.host().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-        Ok(Self { client: Client::try_from(config)?, inside, address })
+        Ok(Self { client: client(config)?, inside, address })
     }
 
     /// The kubernetes adapter over this connection.

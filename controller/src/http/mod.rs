@@ -4,12 +4,15 @@
 
 use crate::{
     ports::{Clock, Vital, Waiting, Watches},
-    telemetry::{CONTENT_TYPE, Metrics},
+    telemetry::{Format, Metrics},
 };
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE as CONTENT_TYPE_HEADER},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -85,11 +88,13 @@ fn answer(state: Result<(), String>) -> Response {
     }
 }
 
-async fn metrics(State(served): State<Served>) -> Response {
+async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::wanted(accept);
     served.metrics.queue(served.waiting.backlog());
     served.metrics.orphaned_pins(served.watches.orphaned_pins());
     match served.metrics.render(&served.watches.watches(), served.clock.now()) {
-        Ok(text) => ([(CONTENT_TYPE_HEADER, CONTENT_TYPE)], text).into_response(),
+        Ok(text) => ([(CONTENT_TYPE, format.media_type())], format.write(text)).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -100,7 +105,10 @@ async fn metrics(State(served): State<Served>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::{Backlog, WatchState};
+    use crate::{
+        ports::{Backlog, WatchState},
+        telemetry::{OPEN_METRICS, TEXT},
+    };
     use axum::{body::Body, http::Request};
     use jiff::Timestamp;
     use tower::ServiceExt;
@@ -138,6 +146,10 @@ mod tests {
     }
 
     async fn get(path: &str) -> (StatusCode, Option<String>, String) {
+        get_as(path, "*/*").await
+    }
+
+    async fn get_as(path: &str, accept: &str) -> (StatusCode, Option<String>, String) {
         let sick = Arc::new(Sick);
         let served = Served {
             vital: sick.clone(),
@@ -146,9 +158,9 @@ mod tests {
             waiting: sick.clone(),
             clock: sick,
         };
-        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
         let response = router(served).oneshot(request).await.unwrap();
-        let kind = response.headers().get(CONTENT_TYPE_HEADER).map(|v| v.to_str().unwrap().to_owned());
+        let kind = response.headers().get(CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned());
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, kind, String::from_utf8(body.to_vec()).unwrap())
@@ -165,9 +177,12 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_openmetrics() {
         let (status, kind, body) = get("/metrics").await;
-        assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(CONTENT_TYPE)));
+        assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(OPEN_METRICS)));
         assert!(body.contains("lockkeeper_watch_synced{kind=\"Pods\"} 1"), "{body}");
         assert!(body.contains("lockkeeper_queue_due 3\n"), "{body}");
         assert!(body.ends_with("# EOF\n"));
+        let (status, kind, body) = get_as("/metrics", "text/plain").await;
+        assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(TEXT)));
+        assert!(body.contains("lockkeeper_queue_due 3\n") && !body.contains("# EOF"), "{body}");
     }
 }

@@ -3,7 +3,7 @@
 //! Guarantees: each begin, verification and rollback is counted once, by the process that stored it; the labels are one
 //! series per policy and stage that exists, and the reasons of the reference. May not: decide.
 
-use super::OfStage;
+use super::stages::OfStage;
 use lockkeeper_core::status::{Source, StageStatus};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -55,6 +55,16 @@ impl Promotions {
         r.register("time_to_detect_seconds", "From entering a stage to the begin of a rollback", detected);
         let taken_back = self.taken_back.clone();
         r.register("time_to_roll_back_seconds", "From the begin of a rollback to its end", taken_back);
+    }
+
+    /// A stage is new: it is counted from zero, with each of the reasons that its rollbacks may have.
+    pub(super) fn begin(&self, of: &OfStage, reasons: impl Iterator<Item = &'static str>) {
+        for family in [&self.started, &self.verified, &self.quarantines] {
+            drop(family.get_or_create(of));
+        }
+        for reason in reasons {
+            drop(self.rollbacks.get_or_create(&of.rollback(reason)));
+        }
     }
 
     /// A stage's status was stored; `before` is what was stored until then.

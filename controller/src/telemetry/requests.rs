@@ -1,0 +1,83 @@
+//! What was asked of registries and of the API server.
+//!
+//! Guarantees: no name of an object and no namespace is a label; the kinds are those that this program and the
+//! installation's flags name.
+
+use super::{Metrics, Seconds};
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindOutcome {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRepository {
+    repository: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRequest {
+    verb: &'static str,
+    resource: String,
+    code: &'static str,
+}
+
+/// Counters of requests.
+#[derive(Default)]
+pub struct Requests {
+    registry: Family<KindOutcome, Counter>,
+    scanned: Family<OfRepository, Seconds>,
+    api: Family<OfRequest, Counter>,
+}
+
+impl Requests {
+    pub(super) fn add_to(&self, r: &mut Registry) {
+        let registry = self.registry.clone();
+        r.register("registry_requests", "Lookups in registries, by kind and outcome", registry);
+        let scanned = self.scanned.clone();
+        r.register(
+            "registry_scan_timestamp_seconds",
+            "When a repository's tags were last listed completely",
+            scanned,
+        );
+        let api = self.api.clone();
+        r.register(
+            "api_requests",
+            "Requests to the API server, by verb, resource and class of the answer's code (none: no answer)",
+            api,
+        );
+    }
+}
+
+impl Metrics {
+    /// A registry was asked; `failed` is the reason, one of a bounded set.
+    pub fn registry_request(&self, kind: &'static str, failed: Option<&'static str>) {
+        let outcome = failed.unwrap_or("ok");
+        self.requests.registry.get_or_create(&KindOutcome { kind, outcome }).inc();
+    }
+
+    /// A repository's tags were listed.
+    pub fn scanned(&self, repository: &str, now: Timestamp) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
+        let seconds = now.as_second() as f64;
+        let of = OfRepository { repository: repository.to_owned() };
+        self.requests.scanned.get_or_create(&of).set(seconds);
+    }
+
+    /// Nobody asks this repository any more.
+    pub fn unscanned(&self, repository: &str) {
+        self.requests.scanned.remove(&OfRepository { repository: repository.to_owned() });
+    }
+
+    /// The API server was asked; `code` is the class of its answer.
+    pub fn api_request(&self, verb: &'static str, resource: String, code: &'static str) {
+        self.requests.api.get_or_create(&OfRequest { verb, resource, code }).inc();
+    }
+}
