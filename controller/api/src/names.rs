@@ -20,6 +20,9 @@ pub const WRITTEN: &str = "lockkeeper.dev/written";
 /// On an `ImagePin` whose policy is gone and that was told to stay: since when (RFC 3339).
 pub const ORPHANED: &str = "lockkeeper.dev/orphaned";
 
+/// On a `Quarantine` that a person releases: who, and why. It is deleted right after, so this is for the audit log.
+pub const RELEASED: &str = "lockkeeper.dev/released";
+
 /// The controller's field manager.
 pub const FIELD_MANAGER: &str = "lockkeeper";
 /// The namespace the controller is installed into.

@@ -2,7 +2,7 @@
 
 use lockkeeper_api::{ImagePolicy, parse};
 use lockkeeper_core::{
-    asking::{Came, Known, Prospect, came_of},
+    asking::{Came, Known, Prospect, came_of, verified_of},
     image::{Digest, Release},
     observed::{InterventionKind, InterventionSeen, QuarantineSeen, Skip},
     policy::Policy,
@@ -282,6 +282,20 @@ fn releases_go_by_version_tag_and_the_beginning_of_a_digest() {
     }
 }
 
+fn taken_back(version: &str, reason: &str) -> Rollback {
+    Rollback {
+        bad: release(version),
+        to: None,
+        attempt: "a-2".into(),
+        since: now(),
+        reason: reason.into(),
+        message: String::new(),
+        quarantine: None,
+        clean_since: None,
+        then_blocked: None,
+    }
+}
+
 #[test]
 fn what_came_of_it_is_read_from_the_status_alone() {
     let mut world = world();
@@ -311,21 +325,42 @@ fn what_came_of_it_is_read_from_the_status_alone() {
     world.status.heard = vec![heard_id(&back, "prod")];
     world.status.stages[1].flight = None;
     world.status.stages[1].phase = Phase::RollingBack;
-    world.status.stages[1].rollback = Some(Rollback {
-        bad: release("0.29.0"),
-        to: None,
-        attempt: "a-2".into(),
-        since: now(),
-        reason: "RequestedByPerson".into(),
-        message: String::new(),
-        quarantine: None,
-        clean_since: None,
-        then_blocked: None,
-    });
+    world.status.stages[1].rollback = Some(taken_back("0.29.0", "RequestedByPerson"));
     assert!(matches!(came(&world, &back), Came::Underway(_)));
     world.status.stages[1].phase = Phase::Blocked;
     assert!(matches!(came(&world, &back), Came::Blocked(_)));
     world.status.stages[1].rollback = None;
     world.status.stages[1].phase = Phase::Idle;
     assert_eq!(came(&world, &back), Came::Done("taken back; runs 0.28.0".into()));
+}
+
+#[test]
+fn a_release_is_there_when_it_is_verified_and_not_when_it_only_entered() {
+    let mut world = world();
+    let promote = request(Promote, "prod", Some("0.29.0"));
+    let came = |world: &World| verified_of(&promote, &world.status, "prod");
+    assert_eq!(came(&world), Came::Unheard);
+    world.status.heard = vec![heard_id(&promote, "prod")];
+    world.status.stages[1].flight = Some(flight("0.29.0"));
+    world.status.stages[1].message = "healthy for 3 of 10 min".into();
+    assert_eq!(came(&world), Came::Underway("0.29.0, all pods: healthy for 3 of 10 min".into()));
+
+    // It came to its end.
+    let good = Verified { rules_out: "no restart".into(), ..verified("0.29.0", "", Source::Verified) };
+    let mut ended = world.status.clone();
+    ended.stages[1].flight = None;
+    ended.stages[1].current = Some(good.release.digest.clone());
+    ended.stages[1].verified.push(good);
+    assert_eq!(verified_of(&promote, &ended, "prod"), Came::Done("0.29.0 is verified: no restart".into()));
+
+    // It turned out bad; then it is gone.
+    world.status.stages[1].phase = Phase::RollingBack;
+    world.status.stages[1].rollback = Some(taken_back("0.29.0", "CrashLoop"));
+    assert!(matches!(came(&world), Came::Failed(why) if why.starts_with("0.29.0 is taken back: CrashLoop")));
+    world.status.stages[1].rollback = None;
+    world.status.stages[1].flight = None;
+    world.status.stages[1].phase = Phase::Idle;
+    assert!(matches!(came(&world), Came::Failed(why) if why.starts_with("it does not run there any more")));
+    world.status.stages[1].phase = Phase::Blocked;
+    assert!(matches!(came(&world), Came::Blocked(_)));
 }

@@ -101,6 +101,11 @@ impl Loaded {
         }
     }
 
+    /// The same of what may be left out.
+    pub fn named(&self, text: Option<&str>) -> Result<Option<Digest>, Failure> {
+        text.map(|text| self.digest(&self.known(Timestamp::now()), text)).transpose()
+    }
+
     /// What pods of Mixed stages run: label and digest.
     fn mixed(&self) -> impl Iterator<Item = (String, Digest)> {
         self.status.stages.iter().flat_map(|stage| stage.mixed.keys()).filter_map(|text| {

@@ -2,9 +2,11 @@
 
 use crate::Desk;
 use anyhow::{Context as _, Result, ensure};
-use e2e::run;
 use e2e::scene::Scene;
+use e2e::{PATIENCE, run};
 use serde_json::json;
+use std::process::Stdio;
+use tokio::time::timeout;
 
 #[test]
 fn an_approval_ends_the_wait_and_a_second_one_is_refused() {
@@ -105,12 +107,50 @@ fn a_promotion_passes_the_gates_it_names_and_waits_for_the_others() {
         desk.runs(&["promote", "otel", "--reason", "x", "--stage", "prod"])
             .await?
             .with(4, &["NoSuchStage"])?;
-        desk.runs(&["promote", "otel", "--reason", "CVE-2026-1", "--digest", "0.28.1", "--skip", "Window"])
-            .await?
-            .with(0, &["only: 0.28.1 enters"])?;
+        let urgent = ["promote", "otel", "--reason", "CVE-2026-1", "--skip", "Window"];
+        desk.runs(&[&urgent[..], &["--wait=entered"]].concat()).await?.with(0, &["only: 0.28.1 enters"])?;
         desk.scene.holds(&new.digest).await?;
         let history = desk.scene.event("PromotionStarted").await?;
         ensure!(history.contains("admin") && history.contains("CVE-2026-1"), "{history}");
+        desk.scene.finish().await
+    });
+}
+
+#[test]
+fn a_promotion_is_waited_for_until_it_is_verified_or_taken_back() {
+    run("a_promotion_is_waited_for_until_it_is_verified_or_taken_back", async |test| -> Result<()> {
+        let desk = Desk::set(test, "cli-verified").await?;
+        let closed = json!([{"cron": "0 0 29 2 MON", "duration": "1m"}]);
+        desk.adopted(|spec| spec["stages"][0]["windows"] = closed.clone()).await?;
+        let urgent = ["promote", "otel", "--reason", "urgent", "--skip", "Window"];
+        let new = desk.scene.push("0.28.1").await?;
+        desk.waits("WindowClosed").await?;
+        let ended = desk.runs(&urgent).await?.with(0, &["only: 0.28.1 is verified"])?;
+        ensure!(ended.err.contains("… only: 0.28.1, "), "it says how far it is: {ended:?}");
+        desk.scene.holds(&new.digest).await?;
+
+        // One that never ends its soak, and is taken back while somebody waits for it.
+        let mut policy = desk.scene.policy(&Scene::pods_target());
+        policy["spec"]["stages"][0]["windows"] = closed;
+        policy["spec"]["stages"][0]["soak"] = json!("2h");
+        desk.scene.apply(policy).await?;
+        desk.scene.push("0.28.2").await?;
+        desk.waits("WindowClosed").await?;
+        let waiting =
+            desk.command("admin", &urgent)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let enters = |status: &e2e::scene::Status| {
+            ensure!(status.stage()["flight"].is_object(), "it does not");
+            Ok(())
+        };
+        desk.scene.until("otel", "0.28.2 enters", enters).await?;
+        desk.runs(&["rollback", "otel", "--reason", "spans are lost"]).await?.with(0, &[])?;
+        let output = timeout(PATIENCE, waiting.wait_with_output()).await??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(1), "{output:?}");
+        ensure!(
+            said.contains("is taken back: RequestedByPerson") || said.contains("does not run there"),
+            "{said}"
+        );
         desk.scene.finish().await
     });
 }
@@ -135,7 +175,16 @@ fn a_rollback_goes_back_and_its_quarantine_is_released_by_hand() {
             .await?
             .with(4, &["Quarantined", "RequestedByPerson", "lockkeeper unquarantine"])?;
         desk.runs(&["unquarantine", "no-such"]).await?.with(3, &["there are "])?;
-        desk.runs(&["unquarantine", "0.28.1"]).await?.with(0, &["is released"])?;
+        let name = desk.runs(&["unquarantine", "0.28.1", "--dry-run"]).await?.with(0, &["would release"])?;
+        let name = name.out.trim().rsplit(' ').next().context("a name")?.to_owned();
+        desk.runs(&["unquarantine", &name, "--reason", "the network was it"])
+            .await?
+            .with(0, &["is released"])?;
+        let writes = desk.scene.bed.audit_of("admin")?;
+        let writes = writes.iter().filter(|event| event.object().resource == "quarantines");
+        let said: Vec<String> =
+            writes.filter_map(|event| event.request_object.as_ref()).map(ToString::to_string).collect();
+        ensure!(said.iter().any(|one| one.contains("admin: the network was it")), "{said:#?}");
         desk.scene.holds(&new.digest).await?;
 
         desk.runs(&["quarantine", "otel", "--digest", "0.28.1", "--reason", "panics"])

@@ -2,9 +2,10 @@
 
 use crate::{
     gates::label,
+    image::Release,
     observed::{InterventionKind, InterventionSeen},
     stage::{current_of, heard_id, step_name},
-    status::{Phase, StageStatus, Status},
+    status::{Phase, Source, StageStatus, Status},
 };
 
 /// How far a request has come in one stage.
@@ -18,6 +19,8 @@ pub enum Came {
     Done(String),
     /// It ended where a person must decide.
     Blocked(String),
+    /// The release was taken back, or put back.
+    Failed(String),
 }
 
 /// How far `request`, which is stored, has come in a stage.
@@ -46,7 +49,7 @@ pub fn came_of(request: &InterventionSeen, status: &Status, stage: &str) -> Came
 
 fn approved(request: &InterventionSeen, here: &StageStatus) -> Came {
     let digest = request.digest.as_ref();
-    let is_it = |release: &crate::image::Release| digest.is_some_and(|digest| release.answers_to(digest));
+    let is_it = |release: &Release| digest.is_some_and(|digest| release.answers_to(digest));
     let enters = here.flight.as_ref().is_some_and(|flight| is_it(&flight.release));
     if enters || current_of(here).is_some_and(|current| is_it(&current.release)) {
         return entered(request, here);
@@ -77,5 +80,41 @@ fn taken_back(here: &StageStatus) -> Came {
             Some(current) => format!("taken back; runs {}", label(&current.release)),
             None => "taken back".to_owned(),
         }),
+    }
+}
+
+/// How far a request for a release has come on the way to the end of its soak in a stage.
+#[must_use]
+pub fn verified_of(request: &InterventionSeen, status: &Status, stage: &str) -> Came {
+    let entered = came_of(request, status, stage);
+    let (Came::Done(_), Some(digest)) = (&entered, &request.digest) else { return entered };
+    let Some(here) = status.stages.iter().find(|s| s.name == stage) else { return Came::Unheard };
+    let is_it = |release: &Release| release.answers_to(digest);
+    if let Some(back) = here.rollback.as_ref().filter(|rollback| is_it(&rollback.bad)) {
+        return Came::Failed(format!(
+            "{} is taken back: {}: {}",
+            label(&back.bad),
+            back.reason,
+            back.message
+        ));
+    }
+    if here.phase == Phase::Blocked {
+        return Came::Blocked(here.message.clone());
+    }
+    if let Some(flight) = here.flight.as_ref().filter(|flight| is_it(&flight.release)) {
+        return Came::Underway(format!(
+            "{}, {}: {}",
+            label(&flight.release),
+            step_name(flight),
+            here.message
+        ));
+    }
+    let current = current_of(here).filter(|current| is_it(&current.release));
+    match current {
+        Some(current) if current.source == Source::Verified => Came::Done(match current.rules_out.as_str() {
+            "" => format!("{} is verified", label(&current.release)),
+            rules_out => format!("{} is verified: {rules_out}", label(&current.release)),
+        }),
+        _ => Came::Failed(format!("it does not run there any more: {}", here.message)),
     }
 }

@@ -6,7 +6,7 @@
 mod came;
 mod check;
 
-pub use came::{Came, came_of};
+pub use came::{Came, came_of, verified_of};
 
 use crate::{
     facts::Facts,

@@ -1,8 +1,8 @@
 //! The commands that make an Intervention: their arguments, and what they mean.
 
 use super::{
-    Common, Expiry,
-    request::{Asker, Wanted},
+    Common, Expiry, Waiting,
+    request::{Asker, Goal, Wanted},
 };
 use crate::cli::{Failure, complete, known::Loaded};
 use jiff::{SignedDuration, Timestamp};
@@ -11,13 +11,41 @@ use lockkeeper_core::{
     image::Digest,
     observed::{InterventionKind, Skip},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
+
+/// A policy, and which of its stages.
+#[derive(Clone, Debug, clap::Args)]
+struct Place {
+    /// The policy.
+    #[arg(add = complete::policies())]
+    policy: String,
+    /// The stage; may be left out where there is only one. Repeatable.
+    #[arg(long, value_name = "NAME", add = complete::stages())]
+    stage: Vec<String>,
+}
+
+/// A policy and some of its stages, or all policies.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["policy", "all"]))]
+struct Scope {
+    /// The policy.
+    #[arg(add = complete::policies())]
+    policy: Option<String>,
+    /// All policies of the namespace; with `-n` the installation's namespace, of the cluster.
+    #[arg(long)]
+    all: bool,
+    /// Only this stage. Repeatable.
+    #[arg(long, value_name = "NAME", requires = "policy", add = complete::stages())]
+    stage: Vec<String>,
+}
 
 /// `approve`.
 #[derive(Debug, clap::Args)]
 pub struct Approve {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    waiting: Waiting,
     #[command(flatten)]
     expiry: Expiry,
     /// The policy.
@@ -40,13 +68,11 @@ pub struct Adopt {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
     expiry: Expiry,
-    /// The policy.
-    #[arg(add = complete::policies())]
-    policy: String,
-    /// The stage; may be left out where there is only one. Repeatable.
-    #[arg(long, value_name = "NAME", add = complete::stages())]
-    stage: Vec<String>,
+    #[command(flatten)]
+    place: Place,
     /// The release that the stage shall run: a digest, or a version that its pods run.
     #[arg(long, value_name = "DIGEST|VERSION")]
     digest: String,
@@ -57,19 +83,13 @@ pub struct Adopt {
 
 /// `hold`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["policy", "all"]))]
 pub struct Hold {
     #[command(flatten)]
     common: Common,
-    /// The policy.
-    #[arg(add = complete::policies())]
-    policy: Option<String>,
-    /// All policies of the namespace; with `-n` the installation's namespace, of the cluster.
-    #[arg(long)]
-    all: bool,
-    /// Only this stage. Repeatable.
-    #[arg(long, value_name = "NAME", requires = "policy", add = complete::stages())]
-    stage: Vec<String>,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    scope: Scope,
     /// When it ends by itself: a duration such as 2h, or a time such as 2026-11-23T08:00:00Z; without it, by `resume`.
     #[arg(long, value_name = "WHEN", value_parser = until)]
     until: Option<Until>,
@@ -80,21 +100,15 @@ pub struct Hold {
 
 /// `resume`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["policy", "all"]))]
 pub struct Resume {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
     expiry: Expiry,
-    /// The policy.
-    #[arg(add = complete::policies())]
-    policy: Option<String>,
-    /// All policies of the namespace; with `-n` the installation's namespace, of the cluster.
-    #[arg(long)]
-    all: bool,
-    /// Only this stage. Repeatable.
-    #[arg(long, value_name = "NAME", requires = "policy", add = complete::stages())]
-    stage: Vec<String>,
+    #[command(flatten)]
+    scope: Scope,
     /// Why; kept in the history.
     #[arg(long, value_name = "TEXT", default_value = "resumed")]
     reason: String,
@@ -105,14 +119,16 @@ pub struct Resume {
 pub struct Promote {
     #[command(flatten)]
     common: Common,
+    /// Until when to wait: until the release has entered its stage, or until it is verified there, or has failed.
+    #[arg(long, value_enum, value_name = "GOAL", num_args = 0..=1, require_equals = true, default_value_t = Awaited::Verified, default_missing_value = "verified")]
+    wait: Awaited,
+    /// How long to wait; then the exit code is 5, and the request stays. Without it, as long as it can come to something.
+    #[arg(long, value_name = "DURATION", value_parser = crate::cli::cluster::duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     expiry: Expiry,
-    /// The policy.
-    #[arg(add = complete::policies())]
-    policy: String,
-    /// The stage; may be left out where there is only one. Repeatable.
-    #[arg(long, value_name = "NAME", add = complete::stages())]
-    stage: Vec<String>,
+    #[command(flatten)]
+    place: Place,
     /// The release: a digest, or a version that the policy knows; without it the candidate.
     #[arg(long, value_name = "DIGEST|VERSION")]
     digest: Option<String>,
@@ -130,19 +146,30 @@ pub struct Rollback {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
     expiry: Expiry,
-    /// The policy.
-    #[arg(add = complete::policies())]
-    policy: String,
-    /// The stage; may be left out where there is only one. Repeatable.
-    #[arg(long, value_name = "NAME", add = complete::stages())]
-    stage: Vec<String>,
+    #[command(flatten)]
+    place: Place,
     /// The release that is bad: refused if the stage runs another one.
     #[arg(long, value_name = "DIGEST|VERSION")]
     digest: Option<String>,
     /// Why; it is also the reason of the Quarantine.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+}
+
+/// What a promotion is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Awaited {
+    /// Nothing: it is only asked for.
+    #[value(name = "false")]
+    Nothing,
+    /// It is in the stage.
+    Entered,
+    /// Its soak there is over.
+    #[value(alias = "true")]
+    Verified,
 }
 
 /// A gate that a promotion may pass.
@@ -188,10 +215,8 @@ fn after(duration: Duration) -> Option<Timestamp> {
 
 impl Approve {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
-        let loaded = asker.load(&self.policy).await?;
-        let known = loaded.known(Timestamp::now());
-        let (stages, digest) = self.what(&loaded, &known)?;
+        let (asker, loaded) = Asker::of(&self.common, self.waiting.goal(), &self.policy).await?;
+        let (stages, digest) = self.what(&loaded, &loaded.known(Timestamp::now()))?;
         let wanted = Wanted {
             digest: Some(digest),
             not_after: after(self.expiry.expires),
@@ -235,14 +260,11 @@ impl Approve {
 
 impl Adopt {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
-        let loaded = asker.load(&self.policy).await?;
-        let digest = loaded.digest(&loaded.known(Timestamp::now()), &self.digest)?;
-        let stages = only_stage(&loaded, &self.stage)?;
+        let (asker, loaded) = Asker::of(&self.common, self.waiting.goal(), &self.place.policy).await?;
         let wanted = Wanted {
-            digest: Some(digest),
+            digest: loaded.named(Some(&self.digest))?,
             not_after: after(self.expiry.expires),
-            ..Wanted::of(InterventionKind::Adopt, stages, &self.reason)
+            ..Wanted::of(InterventionKind::Adopt, self.place.stages(&loaded)?, &self.reason)
         };
         asker.ask(Some(&loaded), wanted).await
     }
@@ -250,51 +272,42 @@ impl Adopt {
 
 impl Hold {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
         let not_after = match self.until {
             None => None,
             Some(Until::At(at)) => Some(at),
             Some(Until::In(duration)) => after(duration),
         };
-        let wanted =
-            Wanted { not_after, ..Wanted::of(InterventionKind::Hold, self.stage.clone(), &self.reason) };
-        let loaded = asker.load_named(self.policy.as_deref()).await?;
-        asker.ask(loaded.as_ref(), wanted).await
+        let asks = Wanted::of(InterventionKind::Hold, self.scope.stage.clone(), &self.reason);
+        self.scope.ask(&self.common, self.waiting.goal(), Wanted { not_after, ..asks }).await
     }
 }
 
 impl Resume {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
-        let wanted = Wanted {
-            not_after: after(self.expiry.expires),
-            ..Wanted::of(InterventionKind::Resume, self.stage.clone(), &self.reason)
-        };
-        let loaded = asker.load_named(self.policy.as_deref()).await?;
-        asker.ask(loaded.as_ref(), wanted).await
+        let not_after = after(self.expiry.expires);
+        let asks = Wanted::of(InterventionKind::Resume, self.scope.stage.clone(), &self.reason);
+        self.scope.ask(&self.common, self.waiting.goal(), Wanted { not_after, ..asks }).await
     }
 }
 
 impl Promote {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
-        let loaded = asker.load(&self.policy).await?;
-        let known = loaded.known(Timestamp::now());
-        let digest = match &self.digest {
-            Some(text) => loaded.digest(&known, text)?,
-            None => {
-                let candidate = loaded.status.candidate.as_ref();
-                candidate.map(|release| release.digest.clone()).ok_or_else(|| {
-                    Failure::NoMatch(format!("{} has no candidate yet; name a --digest", self.policy))
-                })?
-            }
+        let goal = match self.wait {
+            Awaited::Nothing => Goal::Asked,
+            Awaited::Entered => Goal::CarriedOut(self.timeout),
+            Awaited::Verified => Goal::Verified(self.timeout),
         };
-        let skip: BTreeSet<Skip> = self.skip.iter().map(|gate| Skip::from(*gate)).collect();
+        let (asker, loaded) = Asker::of(&self.common, goal, &self.place.policy).await?;
+        let candidate = || loaded.status.candidate.as_ref().map(|release| release.digest.clone());
+        let Some(digest) = loaded.named(self.digest.as_deref())?.or_else(candidate) else {
+            let policy = &self.place.policy;
+            return Err(Failure::NoMatch(format!("{policy} has no candidate yet; name a --digest")));
+        };
         let wanted = Wanted {
             digest: Some(digest),
-            skip,
+            skip: self.skip.iter().map(|gate| Skip::from(*gate)).collect(),
             not_after: after(self.expiry.expires),
-            ..Wanted::of(InterventionKind::Promote, only_stage(&loaded, &self.stage)?, &self.reason)
+            ..Wanted::of(InterventionKind::Promote, self.place.stages(&loaded)?, &self.reason)
         };
         asker.ask(Some(&loaded), wanted).await
     }
@@ -302,30 +315,39 @@ impl Promote {
 
 impl Rollback {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
-        let loaded = asker.load(&self.policy).await?;
-        let known = loaded.known(Timestamp::now());
-        let digest = self.digest.as_ref().map(|text| loaded.digest(&known, text)).transpose()?;
+        let (asker, loaded) = Asker::of(&self.common, self.waiting.goal(), &self.place.policy).await?;
         let wanted = Wanted {
-            digest,
+            digest: loaded.named(self.digest.as_deref())?,
             not_after: after(self.expiry.expires),
-            ..Wanted::of(InterventionKind::RollBack, only_stage(&loaded, &self.stage)?, &self.reason)
+            ..Wanted::of(InterventionKind::RollBack, self.place.stages(&loaded)?, &self.reason)
         };
         asker.ask(Some(&loaded), wanted).await
     }
 }
 
-/// The stages that were named; the only one, where none was.
-fn only_stage(loaded: &Loaded, named: &[String]) -> Result<Vec<String>, Failure> {
-    let all: Vec<String> = loaded.policy.stages.iter().map(|stage| stage.name.clone()).collect();
-    match (named, all.as_slice()) {
-        ([], [_]) => Ok(all),
-        ([], _) => Err(Failure::Usage(format!(
-            "{} has the stages {}; name --stage",
-            loaded.policy.name,
-            all.join(", ")
-        ))),
-        (named, _) => Ok(named.to_vec()),
+impl Place {
+    /// The stages that were named; the only one, where none was.
+    fn stages(&self, loaded: &Loaded) -> Result<Vec<String>, Failure> {
+        let all: Vec<String> = loaded.policy.stages.iter().map(|stage| stage.name.clone()).collect();
+        match (self.stage.as_slice(), all.as_slice()) {
+            ([], [_]) => Ok(all),
+            ([], _) => Err(Failure::Usage(format!(
+                "{} has the stages {}; name --stage",
+                loaded.policy.name,
+                all.join(", ")
+            ))),
+            (named, _) => Ok(named.to_vec()),
+        }
+    }
+}
+
+impl Scope {
+    async fn ask(&self, common: &Common, goal: Goal, wanted: Wanted) -> Result<(), Failure> {
+        let Some(policy) = &self.policy else {
+            return Asker::open(common, goal).await?.ask(None, wanted).await;
+        };
+        let (asker, loaded) = Asker::of(common, goal, policy).await?;
+        asker.ask(Some(&loaded), wanted).await
     }
 }
 

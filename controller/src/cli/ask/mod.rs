@@ -11,6 +11,7 @@ mod request;
 
 pub use commands::{Adopt, Approve, Hold, Promote, Resume, Rollback};
 pub use quarantine::{Quarantine, Unquarantine};
+use request::Goal;
 
 use super::{
     cluster::{KubectlArgs, duration},
@@ -28,8 +29,6 @@ pub struct Common {
     pub cluster: KubectlArgs,
     #[command(flatten)]
     pub installation: InstallationArgs,
-    #[command(flatten)]
-    pub waiting: Waiting,
     /// Print what would be made as YAML, after the same checks, and make nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -44,6 +43,12 @@ pub struct Waiting {
     /// How long to wait; then the exit code is 5, and the request stays.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub timeout: Duration,
+}
+
+impl Waiting {
+    fn goal(self) -> Goal {
+        if self.wait { Goal::CarriedOut(Some(self.timeout)) } else { Goal::Asked }
+    }
 }
 
 /// How long a request counts.

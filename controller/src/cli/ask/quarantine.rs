@@ -1,9 +1,9 @@
 //! `quarantine` and `unquarantine`: contents that no stage of a namespace may be given, and their release.
 
 use super::{
-    Common,
+    Common, Waiting,
     progress::{Line, finish},
-    request::Asker,
+    request::{Asker, Goal},
 };
 use crate::cli::{
     Failure, complete,
@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, ListParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
 };
-use lockkeeper_api::{ImagePolicy, QuarantineSpec, quarantine::Quarantine as Object};
+use lockkeeper_api::{ImagePolicy, QuarantineSpec, names, quarantine::Quarantine as Object};
 use lockkeeper_core::{
     asking::Came,
     gates::label,
@@ -24,6 +24,7 @@ use lockkeeper_core::{
     stage::current_of,
     status::{Phase, StageStatus},
 };
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -35,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Quarantine {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    waiting: Waiting,
     /// A policy that knows the release by a version; not needed with a whole digest.
     #[arg(add = complete::policies())]
     policy: Option<String>,
@@ -54,11 +57,15 @@ pub struct Unquarantine {
     /// The Quarantine's name, or the tag or digest that it holds back.
     #[arg(value_name = "NAME|TAG|DIGEST", add = complete::quarantines())]
     what: String,
+    /// Why; it goes with your name into the annotation `lockkeeper.dev/released` that the Quarantine is deleted with, and
+    /// so into the API server's audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 impl Quarantine {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
+        let asker = Asker::open(&self.common, self.waiting.goal()).await?;
         let (digest, release) = self.release(&asker).await?;
         let object = object(&asker, &digest, release.as_ref(), &self.reason);
         let api: Api<Object> = asker.session.api();
@@ -81,10 +88,10 @@ impl Quarantine {
             let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             Failure::Failed(format!("Quarantine {place} was stored wrongly: {}", all.join("; ")))
         })?;
-        if !self.common.waiting.wait {
+        if !self.waiting.wait {
             return print(&format!("quarantine.lockkeeper.dev/{}\n", stored.name_any()));
         }
-        wait(&asker, &seen, self.common.waiting.timeout).await
+        wait(&asker, &seen, self.waiting.timeout).await
     }
 
     async fn release(&self, asker: &Asker) -> Result<(Digest, Option<Release>), Failure> {
@@ -200,7 +207,7 @@ fn came_of(policy: &ImagePolicy, quarantine: &QuarantineSeen, touched: &[String]
 
 impl Unquarantine {
     pub async fn run(&self) -> Result<(), Failure> {
-        let asker = Asker::open(&self.common).await?;
+        let asker = Asker::open(&self.common, Goal::Asked).await?;
         let api: Api<Object> = asker.session.api();
         let all = asker.session.answer(api.list(&ListParams::default())).await?.items;
         let found: Vec<&Object> = match all.iter().find(|one| one.name_any() == self.what) {
@@ -227,6 +234,13 @@ impl Unquarantine {
         let name = one.name_any();
         if asker.dry_run {
             return print(&format!("would release Quarantine {name}\n"));
+        }
+        if let Some(reason) = &self.reason {
+            let said = format!("{}: {reason}", asker.who);
+            let uid = one.uid().unwrap_or_default();
+            // One that was made anew under this name has another uid, which nobody can change.
+            let patch = json!({"metadata": {"uid": uid, "annotations": {names::RELEASED: said}}});
+            asker.session.answer(api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))).await?;
         }
         // Another one that was made under the same name meanwhile is not meant.
         let preconditions = Preconditions { uid: one.uid(), resource_version: None };

@@ -1,6 +1,6 @@
 //! Making one Intervention: who asks, what speaks against it, the object, and what came of it.
 
-use super::{Common, Waiting, progress};
+use super::{Common, progress};
 use crate::cli::{
     Failure,
     cluster::Session,
@@ -18,7 +18,7 @@ use lockkeeper_core::{
     image::Digest,
     observed::{InterventionKind, InterventionSeen, Skip},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -38,25 +38,36 @@ impl Wanted {
     }
 }
 
+/// Until when a command waits, and for how long at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Not at all: it is asked for.
+    Asked,
+    /// The controller has done what was asked.
+    CarriedOut(Option<Duration>),
+    /// And the release that was asked for is verified, or has failed.
+    Verified(Option<Duration>),
+}
+
 /// Somebody who asks, in a namespace.
 pub struct Asker {
     pub session: Session,
     /// The name by which the API server knows this person; empty where it would not say.
     pub who: String,
     installation: String,
-    waiting: Waiting,
+    pub goal: Goal,
     pub dry_run: bool,
 }
 
 impl Asker {
-    pub async fn open(common: &Common) -> Result<Self, Failure> {
+    pub async fn open(common: &Common, goal: Goal) -> Result<Self, Failure> {
         let session = Session::open(&common.cluster).await?;
         let who = who(&session).await?;
         Ok(Self {
             session,
             who,
             installation: common.installation.installation_namespace.clone(),
-            waiting: common.waiting,
+            goal,
             dry_run: common.dry_run,
         })
     }
@@ -65,11 +76,11 @@ impl Asker {
         Loaded::of(&self.session, policy, &self.installation).await
     }
 
-    pub async fn load_named(&self, policy: Option<&str>) -> Result<Option<Loaded>, Failure> {
-        match policy {
-            Some(policy) => self.load(policy).await.map(Some),
-            None => Ok(None),
-        }
+    /// Somebody who asks about one policy.
+    pub async fn of(common: &Common, goal: Goal, policy: &str) -> Result<(Self, Loaded), Failure> {
+        let asker = Self::open(common, goal).await?;
+        let loaded = asker.load(policy).await?;
+        Ok((asker, loaded))
     }
 
     /// Checks, makes, waits, and says what came of it.
@@ -98,10 +109,10 @@ impl Asker {
             asked.kind,
             asked.not_after.map_or_else(String::new, |until| format!("; it counts until {until:.0}"))
         ));
-        if !self.waiting.wait {
+        if self.goal == Goal::Asked {
             return print(&format!("intervention.lockkeeper.dev/{}\n", stored.name_any()));
         }
-        progress::wait(&self.session, &self.installation, loaded, &asked, self.waiting.timeout).await
+        progress::wait(&self.session, &self.installation, loaded, &asked, self.goal).await
     }
 
     /// Refuses with the reason that the controller would have.
