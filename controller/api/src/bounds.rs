@@ -58,5 +58,7 @@ pub const MOVING: i64 = 10_000;
 pub const PODS: i64 = 50_000;
 /// Longest repository, in characters: a host name, its port and a path.
 pub const REPOSITORY: usize = 512;
+/// Largest `health.require.restartsPerPodHour`.
+pub const RESTARTS_PER_POD_HOUR: f64 = 1000.0;
 /// Largest `falseRollbackBudget`, in per cent.
 pub const FALSE_ROLLBACKS: f64 = 20.0;

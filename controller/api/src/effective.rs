@@ -36,6 +36,9 @@ pub fn effective(policy: &Policy) -> BTreeMap<String, String> {
         put(path, duration_text(value));
     }
     put("health.falseRollbackBudget", percent(health.false_rollback_budget));
+    if let Some(rate) = health.require {
+        put("health.require.restartsPerPodHour", rate.to_string());
+    }
     for stage in &policy.stages {
         self::stage(policy, stage, &mut put);
     }

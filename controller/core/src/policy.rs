@@ -279,6 +279,8 @@ pub struct HealthSettings {
     pub warm_up: SignedDuration,
     /// Alpha of the whole promotion, such as 0.02.
     pub false_rollback_budget: f64,
+    /// A release is verified only once it has shown that it crashes less often than this, per pod-hour.
+    pub require: Option<f64>,
     /// After this long without data the stage holds and says so.
     pub no_data_after: SignedDuration,
     /// After this long a no-data hold is Blocked (Inconclusive).

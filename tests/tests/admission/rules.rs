@@ -149,6 +149,7 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     let wrong: serde_json::Map<String, Value> =
         all.into_iter().map(|field| (field.to_owned(), json!("9999h"))).collect();
     policy(&[("/health", Value::Object(wrong)), ("/health/falseRollbackBudget", json!("NaN%"))]);
+    policy(&[("/health", json!({"require": {"restartsPerPodHour": "0"}}))]);
     policy(&[("/health", json!({"noDataAfter": "2h", "noDataMax": "1h"}))]);
     let everywhere = json!({
         "namespaces": ["a"],

@@ -92,8 +92,12 @@ fn health(health: &HealthSettings) -> Value {
         ready_deadline,
         guard,
         sweep,
+        require,
     } = *health;
     let durations =
         [tick, warm_up, no_data_after, no_data_max, ready_deadline, guard, sweep].map(duration_text);
-    json!([durations, false_rollback_budget.to_string()])
+    match require {
+        None => json!([durations, false_rollback_budget.to_string()]),
+        Some(rate) => json!([durations, false_rollback_budget.to_string(), rate.to_string()]),
+    }
 }

@@ -124,6 +124,10 @@ fn health(errors: &mut Errors, health: &Health) -> Option<HealthSettings> {
     let sweep = duration("sweep", &health.sweep, defaults::SWEEP, bounds::SWEEP);
     let budget = health.false_rollback_budget.as_deref().unwrap_or(defaults::FALSE_ROLLBACK_BUDGET);
     let false_rollback_budget = errors.share("spec.health.falseRollbackBudget", budget);
+    let require = health
+        .require
+        .as_ref()
+        .map(|r| errors.rate("spec.health.require.restartsPerPodHour", &r.restarts_per_pod_hour));
     if let (Some(after), Some(max)) = (no_data_after, no_data_max)
         && max < after
     {
@@ -134,6 +138,10 @@ fn health(errors: &mut Errors, health: &Health) -> Option<HealthSettings> {
         tick: tick?,
         warm_up: warm_up?,
         false_rollback_budget: false_rollback_budget?,
+        require: match require {
+            Some(rate) => Some(rate?),
+            None => None,
+        },
         no_data_after: no_data_after?,
         no_data_max: no_data_max?,
         ready_deadline: ready_deadline?,

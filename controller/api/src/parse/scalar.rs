@@ -152,6 +152,18 @@ impl Errors {
         }
     }
 
+    /// Restarts per pod and hour.
+    pub(crate) fn rate(&mut self, path: &str, text: &str) -> Option<f64> {
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.len() <= 8;
+        let rate =
+            text.parse::<f64>().ok().filter(|r| plain && *r > 0.0 && *r <= bounds::RESTARTS_PER_POD_HOUR);
+        if rate.is_none() {
+            let reason = format!("is no rate above 0 and up to {}", bounds::RESTARTS_PER_POD_HOUR);
+            self.add(path, text, reason, "write restarts per pod and hour, such as 0.5");
+        }
+        rate
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&mut self, path: &str, text: &str, known: &[(&str, T)]) -> Option<T> {
         let found = known.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);

@@ -338,6 +338,25 @@ fn everything_wrong_is_said_at_once() {
 }
 
 #[test]
+fn what_a_release_has_to_show_is_a_rate_and_belongs_to_the_hash_only_where_it_is_asked_for() {
+    for wrong in ["0", "-1", "NaN", "1e3", "1001", "", "0.5/h"] {
+        one(
+            &[("/spec/health", json!({"require": {"restartsPerPodHour": wrong}}))],
+            &["spec.health.require.restartsPerPodHour: ", "such as 0.5"],
+        );
+    }
+    let with = |health: &serde_json::Value| {
+        let policy = parse(&self::policy(&[("/spec/health", health.clone())])).unwrap();
+        (policy.health.require, policy.stages[0].hash.clone(), crate::effective(&policy))
+    };
+    let (none, hash, shown) = with(&json!({}));
+    assert_eq!((none, shown.get("health.require.restartsPerPodHour")), (None, None));
+    let (some, other, shown) = with(&json!({"require": {"restartsPerPodHour": "0.5"}}));
+    assert_eq!((some, shown["health.require.restartsPerPodHour"].as_str()), (Some(0.5), "0.5"));
+    assert_ne!(hash, other);
+}
+
+#[test]
 fn a_mirror_is_named_once() {
     one(&[("/spec/pullFrom", json!(["ghcr.io/example/otel"]))], &["spec.pullFrom[0]: ", "same repository"]);
 }

@@ -31,6 +31,9 @@ pub struct Health {
         "must be a share above 0% and at most 20%, such as 2% or 0.5%",
     )]))]
     pub false_rollback_budget: Option<String>,
+    /// Evidence of health that a release needs before it is verified; without this a soak without an alarm is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require: Option<Require>,
     /// After this long without data the stage holds and says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 20))]
@@ -56,4 +59,17 @@ pub struct Health {
     #[schemars(length(min = 2, max = 20))]
     #[schemars(extend("x-kubernetes-validations" = schema::duration(bounds::SWEEP)))]
     pub sweep: Option<String>,
+}
+
+/// What a release has to show. The soak goes on until it has, up to `maxSoak`; then the stage is Blocked (Inconclusive).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Require {
+    /// It restarts less often than this, with a confidence of 95 %: about 3.2 pod-hours without a restart for "1".
+    #[schemars(length(min = 1, max = 8))]
+    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
+        "self.matches('^[0-9]{1,4}([.][0-9]{1,3})?$') && double(self) > 0.0 && double(self) <= 1000.0",
+        "must be restarts per pod and hour, above 0 and at most 1000, such as 0.5",
+    )]))]
+    pub restarts_per_pod_hour: String,
 }

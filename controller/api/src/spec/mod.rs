@@ -8,7 +8,7 @@ mod health;
 mod select;
 mod stage;
 
-pub use health::Health;
+pub use health::{Health, Require};
 pub use select::{
     BuildSelection, DigestSelection, FilterTags, NumberSelection, Select, SemverSelection, TagOrder,
     TextSelection,

@@ -165,6 +165,7 @@ mod tests {
                 tick: SignedDuration::from_mins(1),
                 warm_up: SignedDuration::ZERO,
                 false_rollback_budget: 0.02,
+                require: None,
                 no_data_after: SignedDuration::from_mins(15),
                 no_data_max: SignedDuration::from_hours(6),
                 ready_deadline: SignedDuration::from_mins(10),

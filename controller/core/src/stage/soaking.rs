@@ -6,9 +6,9 @@
 use super::{StageView, Turn, Wait, applying, flight, taking_back};
 use crate::{
     gates::label,
-    status::{Flight, Phase},
+    status::{Flight, Phase, Step},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// One step.
 pub fn step(view: &StageView<'_>, turn: &mut Turn) {
@@ -27,14 +27,20 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     let stopped = stopped.or_else(|| unfinished.map(|w| w.message));
     count_time(view, &mut flight, stopped.is_some());
     let needed = flight::soak_seconds(view, &flight);
-    if stopped.is_none() && flight.healthy_seconds >= needed {
+    let short = evidence_short(view, &flight);
+    if stopped.is_none() && flight.healthy_seconds >= needed && short.is_none() {
         flight::advance(view, turn, flight);
         return;
     }
     let left = SignedDuration::from_secs((needed - flight.healthy_seconds).max(0));
-    let wait = match &stopped {
-        Some(why) => Wait::new("SoakPaused", format!("{why}; the soak's clock stands still")),
-        None => {
+    let wait = match (&stopped, short) {
+        (None, Some(rate)) if flight.healthy_seconds >= needed => {
+            let end = soak_ends(view, &flight);
+            let what = format!("{name} has to show that it restarts less than {rate} times per pod-hour");
+            Wait::new("EvidenceShort", format!("{what}, until {} at the latest", shown(end))).until(end)
+        }
+        (Some(why), _) => Wait::new("SoakPaused", format!("{why}; the soak's clock stands still")),
+        (None, _) => {
             let until = view.now.saturating_add(left).unwrap_or(view.now);
             // The end of an undisturbed soak does not move, so that nothing is written while it lasts.
             Wait::new("Soaking", format!("{name} has to stay healthy until {}", shown(until))).until(until)
@@ -46,8 +52,28 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     }
 }
 
+/// The rate that `health.require` asks for, while the release has not shown in the whole stage that it restarts less often.
+fn evidence_short(view: &StageView<'_>, flight: &Flight) -> Option<f64> {
+    let rate = view.policy.health.require.filter(|_| flight.step == Step::All)?;
+    (!flight.health.evidence.shows_fewer_than(rate)).then_some(rate)
+}
+
+/// When a step has taken too long, whatever it waits for.
+fn soak_ends(view: &StageView<'_>, flight: &Flight) -> Timestamp {
+    flight
+        .soaking_since
+        .unwrap_or(flight.step_since)
+        .saturating_add(longest(view, flight))
+        .unwrap_or(view.now)
+}
+
+fn longest(view: &StageView<'_>, flight: &Flight) -> SignedDuration {
+    let needed = SignedDuration::from_secs(flight::soak_seconds(view, flight));
+    view.stage.max_soak.max(needed.saturating_mul(2))
+}
+
 /// To the second: the clock is read at any moment, the sentence must not change with it.
-fn shown(at: jiff::Timestamp) -> jiff::Timestamp {
+fn shown(at: Timestamp) -> Timestamp {
     at.round(jiff::Unit::Second).unwrap_or(at)
 }
 
@@ -95,13 +121,17 @@ pub fn out_of_time(view: &StageView<'_>, turn: &mut Turn) -> bool {
     let dark_since = flight.no_data_since.or(view.seen.stale_since);
     flight.no_data_since = dark_since.filter(|_| view.seen.stale_since.is_some());
     let name = label(&flight.release);
-    let needed = SignedDuration::from_secs(flight::soak_seconds(view, flight));
-    let most = view.stage.max_soak.max(needed.saturating_mul(2));
-    let soak_ends =
-        flight.soaking_since.unwrap_or(flight.step_since).saturating_add(most).unwrap_or(view.now);
+    let (most, soak_ends) = (longest(view, flight), soak_ends(view, flight));
     let data_ends = dark_since.and_then(|s| s.checked_add(health.no_data_max).ok());
     let why = if soak_ends <= view.now {
-        Some(format!("{name} has not been healthy for its whole soak within {most:#}"))
+        Some(match evidence_short(view, flight) {
+            Some(rate) if flight.healthy_seconds >= flight::soak_seconds(view, flight) => {
+                format!(
+                    "{name} has not shown within {most:#} that it restarts less than {rate} times per pod-hour"
+                )
+            }
+            _ => format!("{name} has not been healthy for its whole soak within {most:#}"),
+        })
     } else if data_ends.is_some_and(|end| end <= view.now) {
         Some(format!("no data about {name} for {:#}", health.no_data_max))
     } else {

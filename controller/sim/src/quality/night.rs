@@ -147,8 +147,16 @@ fn soak(
         let ticks = i32::try_from(tick - last).unwrap_or(0);
         fast.tick_within(Room::WHOLE, TICK_HOURS * f64::from(ticks), &arms[rolled], &crashes);
         last = tick;
+        let look = Look {
+            evidence: &evidence,
+            fast: &fast,
+            arms: &arms[rolled],
+            prior,
+            left_out: evidence.e_leave_one_out(),
+            enough: evidence.events().candidate >= 3,
+        };
         for (detector, found) in DETECTORS.into_iter().zip(found.iter_mut()) {
-            if found.is_none() && alarms(detector, &evidence, &fast, &arms[rolled], prior) {
+            if found.is_none() && look.alarms(detector) {
                 *found = Some(begun + fall.minute);
             }
         }
@@ -159,32 +167,45 @@ fn soak(
     evidence
 }
 
-fn alarms(
-    detector: Detector,
-    evidence: &Evidence,
-    fast: &Fingerprints,
-    arms: &Arms,
-    prior: &Promotion,
-) -> bool {
-    let enough = evidence.events().candidate >= 3;
-    let degraded = |alpha: f64| matches!(evidence.verdict(arms, prior, alpha), Verdict::Degraded { .. });
-    let three_signals = || {
-        let stage = stage_evidence(&[(0.5, evidence.e_leave_one_out()), (0.25, 1.0), (0.25, 1.0)]);
-        enough && prior.martingale(stage) >= 1.0 / alpha_of_budget(BUDGET)
-    };
-    match detector {
-        Detector::Plain => enough && evidence.e_plain() >= 100.0,
-        Detector::LeaveOneOut => enough && evidence.e_leave_one_out() >= 100.0,
-        Detector::LeaveOneOut200 => enough && evidence.e_leave_one_out() >= 200.0,
-        Detector::Martingale => three_signals(),
-        Detector::Either => three_signals() || fast.alarm(evidence, &FastLimits::of_budget(BUDGET)).is_some(),
-        Detector::Default => {
-            degraded(alpha_of_budget(BUDGET))
-                || fast.alarm(evidence, &FastLimits::of_budget(BUDGET)).is_some()
-        }
-        Detector::Proved => {
-            let limits = FastLimits { guard: 1.0 / (0.75 * BUDGET), ..FastLimits::of_budget(BUDGET) };
-            degraded(BUDGET / 4.0) || fast.alarm(evidence, &limits).is_some()
+/// What every variant looks at, computed once per tick.
+struct Look<'a> {
+    evidence: &'a Evidence,
+    fast: &'a Fingerprints,
+    arms: &'a Arms,
+    prior: &'a Promotion,
+    left_out: f64,
+    enough: bool,
+}
+
+impl Look<'_> {
+    /// The engine's own verdict; not asked for while M is too small for any alarm.
+    fn degraded(&self, alpha: f64) -> bool {
+        self.prior.martingale(self.left_out) >= 1.0 / alpha
+            && matches!(self.evidence.verdict(self.arms, self.prior, alpha), Verdict::Degraded { .. })
+    }
+
+    /// The fast detector's alarm; not asked for while its guard is closed.
+    fn fast(&self, limits: &FastLimits) -> bool {
+        self.left_out >= limits.guard && self.fast.alarm(self.evidence, limits).is_some()
+    }
+
+    fn alarms(&self, detector: Detector) -> bool {
+        let (alpha, limits) = (alpha_of_budget(BUDGET), FastLimits::of_budget(BUDGET));
+        let three_signals = || {
+            let stage = stage_evidence(&[(0.5, self.left_out), (0.25, 1.0), (0.25, 1.0)]);
+            self.enough && self.prior.martingale(stage) >= 1.0 / alpha
+        };
+        match detector {
+            Detector::Plain => self.enough && self.evidence.e_plain() >= 100.0,
+            Detector::LeaveOneOut => self.enough && self.left_out >= 100.0,
+            Detector::LeaveOneOut200 => self.enough && self.left_out >= 200.0,
+            Detector::Martingale => three_signals(),
+            Detector::Either => three_signals() || self.fast(&limits),
+            Detector::Default => self.degraded(alpha) || self.fast(&limits),
+            Detector::Proved => {
+                let limits = FastLimits { guard: 1.0 / (0.75 * BUDGET), ..limits };
+                self.degraded(BUDGET / 4.0) || self.fast(&limits)
+            }
         }
     }
 }

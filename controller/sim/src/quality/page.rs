@@ -159,9 +159,10 @@ fn signals(out: &mut String, measured: &[(Row, Result)]) {
                 let _ = writeln!(
                     out,
                     "\nThe pass rule (`health.require`): of releases that crash exactly {rate} times per pod-hour, {}{} ever pass in a day of three \
-                     pods, looked at every minute; promised are at most 5 %.",
+                     pods, looked at every minute; promised are at most 5 %, seen may be {}.",
                     percent(result.share(0)),
                     beside(row.published[0], |v| percent(v / 100.0)),
+                    percent(bound(0.05, result.runs)),
                 );
             }
             Kind::Night(..) | Kind::Gauge(_) => {}

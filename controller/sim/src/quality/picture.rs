@@ -66,9 +66,9 @@ pub fn delay(measured: &[(Row, Result)]) -> String {
         svg.text("dim end", [left - 8.0, y(minutes) + 4.0], &format!("{minutes}"));
     }
     let curves = [
-        (3, Detector::Martingale, "guide", "wave of 3, M of three signals"),
+        (3, Detector::Martingale, "lead", "wave of 3, M of three signals"),
         (3, Detector::Default, "curve", "wave of 3, default"),
-        (10, Detector::Martingale, "guide", "wave of 10, M of three signals"),
+        (10, Detector::Martingale, "lead", "wave of 10, M of three signals"),
         (10, Detector::Default, "curve", "wave of 10, default"),
     ];
     for (wave, variant, class, label) in curves {

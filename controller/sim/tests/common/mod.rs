@@ -66,6 +66,7 @@ pub fn policy() -> Policy {
             tick: SignedDuration::from_secs(60),
             warm_up: SignedDuration::from_secs(120),
             false_rollback_budget: 0.02,
+            require: None,
             no_data_after: SignedDuration::from_mins(15),
             no_data_max: SignedDuration::from_hours(6),
             ready_deadline: SignedDuration::from_mins(10),

@@ -5,6 +5,7 @@ mod common;
 
 mod adoption;
 mod causes;
+mod evidence;
 mod gates;
 mod leftovers;
 mod lost;

@@ -119,6 +119,11 @@ pub const WAITS: &[Word] = &[
     ),
     word("Soaking", "the candidate has to stay healthy until then", "ends by itself"),
     word(
+        "EvidenceShort",
+        "the soak is over without an alarm, and goes on until the release has shown what `health.require` asks for",
+        "ends by itself, at `maxSoak` at the latest; more pods or a higher rate in `health.require` need less time",
+    ),
+    word(
         "SoakPaused",
         "the soak's clock stands still; the message says why",
         "ends when the pods are Ready and watches fresh, at `maxSoak` at the latest",
