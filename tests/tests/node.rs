@@ -2,6 +2,8 @@
 
 #[path = "node/incident.rs"]
 mod incident;
+#[path = "node/installed.rs"]
+mod installed;
 
 use std::path::Path;
 use std::process::Command;

@@ -36,6 +36,7 @@ async fn main() -> Result<()> {
         |path: &PathBuf| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
     let release = Release::new(&Parts {
         binary: read(&args.binary)?,
+        libraries: Vec::new(),
         roots: read(&args.roots)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         created: args.created,

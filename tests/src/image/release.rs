@@ -19,6 +19,8 @@ pub const BINARY: &str = "usr/local/bin/lockkeeper";
 pub struct Parts {
     /// The static binary.
     pub binary: Vec<u8>,
+    /// For a binary that is not: the loader and the libraries that it needs, at the paths at which it looks for them.
+    pub libraries: Vec<File>,
     /// The certificates that it trusts, PEM.
     pub roots: Vec<u8>,
     /// Its version.
@@ -67,7 +69,7 @@ impl Attached {
 impl Release {
     /// Makes it.
     pub fn new(parts: &Parts) -> Result<Self> {
-        needs_no_loader(&parts.binary)?;
+        has_its_loader(&parts.binary, &parts.libraries)?;
         ensure!(
             parts.roots.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----"),
             "the roots hold no certificate; name a PEM file such as /etc/ssl/certs/ca-certificates.crt"
@@ -106,13 +108,14 @@ fn image(parts: &Parts) -> Image {
         |path: &str, contents: &[u8], mode| File { path: path.to_owned(), contents: contents.to_vec(), mode };
     let passwd = format!("nobody:x:{USER}:{USER}:nobody:/:/none\n");
     let group = format!("nobody:x:{USER}:\n");
-    let base = vec![
+    let mut base = vec![
         file("etc/group", group.as_bytes(), 0o644),
         // Names are looked up in /etc/hosts first, then in DNS.
         file("etc/nsswitch.conf", b"hosts: files dns\n", 0o644),
         file("etc/passwd", passwd.as_bytes(), 0o644),
         file("etc/ssl/certs/ca-certificates.crt", &parts.roots, 0o644),
     ];
+    base.extend(parts.libraries.iter().cloned());
     let settings = json!({
         "User": format!("{USER}:{USER}"), "Cmd": ["run"], "WorkingDir": "/", "ExposedPorts": {"8080/tcp": {}},
     });
@@ -144,8 +147,8 @@ fn architecture() -> &'static str {
     }
 }
 
-/// In this image there is no loader and no library.
-fn needs_no_loader(binary: &[u8]) -> Result<()> {
+/// In this image there is no loader and no library but these.
+fn has_its_loader(binary: &[u8], libraries: &[File]) -> Result<()> {
     ensure!(
         binary.starts_with(b"\x7fELF\x02\x01"),
         "the binary is no 64-bit little-endian ELF file; build it by `make image`"
@@ -163,9 +166,10 @@ fn needs_no_loader(binary: &[u8]) -> Result<()> {
             let (from, length) = (number(at + 8, 8)?, number(at + 32, 8)?);
             let loader = binary.get(from..from.saturating_add(length)).unwrap_or_default();
             let loader = String::from_utf8_lossy(loader);
-            anyhow::bail!(
-                "the binary needs the loader {}, which is not in the image; build it by `make image`, which links it statically",
-                loader.trim_end_matches('\0')
+            let loader = loader.trim_end_matches('\0');
+            ensure!(
+                libraries.iter().any(|library| format!("/{}", library.path) == loader),
+                "the binary needs the loader {loader}, which is not in the image; build it by `make image`, which links it statically"
             );
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: pods that name the node run as real processes; nothing of it is left (processes, mounts, cgroups) when it
 //! is dropped or this process ends. Where the machine cannot, it says so loudly, and that is an error if `CI=true`.
-//! Assumes: pods use `hostNetwork: true`: there is no pod network.
+//! Assumes: pods use `hostNetwork: true`: there is no pod network. Their address is their node's, and nodes on one machine
+//! have different ones.
 
 mod able;
 
@@ -93,7 +94,8 @@ impl RealNode {
         std::fs::write(folder.join("cni/10-lo.conflist"), LOOPBACK)?;
         bed.write_kubeconfig_of("system:node:real", &folder.join("kubeconfig"))?;
 
-        let name = format!("real-{kubelet_port}");
+        // A node that is called by an address has it: all of 127.0.0.0/8 is this machine, so each node has one of its own.
+        let name = format!("127.1.{}.{}", kubelet_port >> 8, kubelet_port & 0xff);
         let search = std::env::var("PATH").unwrap_or_default();
         // containerd finds its shim, and the shim finds runc, on PATH.
         let env = vec![("PATH".to_owned(), format!("{}:/usr/sbin:/sbin:{search}", bin.display()))];
@@ -110,7 +112,6 @@ impl RealNode {
                     format!("--root-dir={}", below("kubelet")),
                     format!("--cert-dir={}", below("certificates")),
                     format!("--hostname-override={name}"),
-                    "--node-ip=127.0.0.1".to_owned(),
                 ],
             ),
             containerd: part("containerd", vec![format!("--config={}", below("containerd.toml"))]),
@@ -126,7 +127,7 @@ impl RealNode {
         self.janitor.folder()
     }
 
-    /// What a pod says as `nodeName` to run here.
+    /// What a pod says as `nodeName` to run here: the node's address.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -1,5 +1,5 @@
-//! The incident where everything is real: control plane, registry, controller, kubelet, containerd, runc, and a sidecar
-//! that really panics.
+//! The incident where everything is real: control plane, registry, kubelet, containerd, runc, a sidecar that really panics, and
+//! the controller as it is delivered: two replicas from the image, installed by the chart.
 //!
 //! All pods are on one node, so the sequential test leaves out pods, not nodes. Either it acts, or the hard gate does: two
 //! pods wait in the kubelet's back-off at once, and no pod beside them does. A kubelet says `CrashLoopBackOff` late: the
@@ -10,15 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::install::{CONTROLLER, apply_object, install, promoter, start_controller};
+use e2e::install::{CONTROLLER, apply_object, promoter};
 use e2e::node::RealNode;
 use e2e::recorder::{Life, Record, Recorder, digest};
-use e2e::{AuditEvent, Controller, PATIENCE, Pushed, Test, eventually, run};
+use e2e::{AuditEvent, PATIENCE, Pushed, Test, eventually, run};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
 use serde_json::{Value, json};
+
+use crate::installed::Installed;
 
 /// Pods of the application: the fewest that a stage with waves has.
 const PODS: usize = 8;
@@ -82,7 +84,7 @@ struct Scene<'t> {
     test: &'t Test,
     namespace: String,
     recorder: Recorder,
-    controller: Controller,
+    controller: Installed<'t>,
     /// The most crashes that a flight has counted, of the candidate and of the pods beside it, by the candidate's digest.
     counted: Mutex<BTreeMap<String, [u64; 2]>>,
 }
@@ -197,8 +199,12 @@ fn moves(writes: &[AuditEvent]) -> Vec<(usize, String, String)> {
 #[test]
 fn the_incident_on_a_real_node_is_taken_back() {
     run("the_incident_on_a_real_node_is_taken_back", async |test| {
-        let Some(node) = RealNode::start(test.bed).await? else { return Ok(()) };
-        install(test.bed).await?;
+        let (Some(node), Some(second)) =
+            tokio::try_join!(RealNode::start(test.bed), RealNode::start(test.bed))?
+        else {
+            return Ok(());
+        };
+        let controller = Installed::by_the_chart(test, [&node, &second]).await?;
         let namespace = test.namespace("incident").await?;
         let recorder = Recorder::start(test.admin.clone(), &[&namespace], "otel");
         promoter(&test.admin, &namespace).await?;
@@ -208,7 +214,6 @@ fn the_incident_on_a_real_node_is_taken_back() {
         registry.tag("incident/otel", "0.28.0", "latest").await?;
         let shop = deployment(&namespace, node.name(), &app.tagged("1"), &good.tagged("latest"));
         apply_object(&test.admin, shop).await?;
-        let controller = start_controller(test.bed, "lockkeeper-on-a-real-node").await?;
         let scene = Scene { test, namespace, recorder, controller, counted: Mutex::default() };
         scene.all_run(&good).await?;
         apply_object(&test.admin, policy(&scene.namespace, &good.repository)).await?;
@@ -222,11 +227,13 @@ fn the_incident_on_a_real_node_is_taken_back() {
         scene.replace_a_pod(&bad).await?;
         taken_back(&scene, &good, &bad).await?;
 
+        scene.controller.are_confined().await?;
+        scene.controller.kill_the_leader().await?;
         let fixed = registry.push("incident/otel", "0.29.1", &node.collector("0.29.1")).await?;
         scene.all_run(&fixed).await.context("0.29.1 goes through")?;
         let stage = scene.holds(&fixed).await.context("0.29.1 is verified")?;
         nothing_of_ours_is_a_crash(&scene, &stage, &bad, &fixed)?;
-        scene.controller.terminate().await?;
+        scene.controller.uninstall().await?;
         let all: Api<Deployment> = Api::namespaced(test.admin.clone(), &scene.namespace);
         all.delete("shop", &DeleteParams::default()).await?;
         eventually("the pods are gone", PATIENCE, async || {
@@ -235,7 +242,8 @@ fn the_incident_on_a_real_node_is_taken_back() {
             Ok(())
         })
         .await?;
-        node.stop().await
+        node.stop().await?;
+        second.stop().await
     });
 }
 
