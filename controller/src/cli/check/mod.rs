@@ -99,7 +99,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     findings.extend(installation::admission(&session).await);
     findings.push(installation::deployment(&session, namespace).await);
     findings.push(installation::leader(&session, namespace, &args.lease_name, skew).await);
-    findings.push(rights::of_the_controller(&session, namespace, &args.service_account).await);
+    findings
+        .push(rights::of_the_controller(&session, namespace, &args.service_account, &args.lease_name).await);
     findings.extend(policies::look(&session).await);
     match args.output {
         Output::Text => print(&text(&findings, Paint::new(args.color)))?,

@@ -33,14 +33,44 @@ pub const NEEDS: &[(&[&str], &str, &str)] = &[
     (&["create"], "authorization.k8s.io", "subjectaccessreviews"),
 ];
 
+/// What the election needs in the installation's namespace, and whether for the Lease of its name alone: the rules of the
+/// chart's `Role`.
+pub const NEEDS_OF_THE_ELECTION: &[(&[&str], &str, &str, bool)] = &[
+    (&["create"], "coordination.k8s.io", "leases", false),
+    (&["get", "update", "watch"], "coordination.k8s.io", "leases", true),
+];
+
+/// One right.
+#[derive(Clone, Copy)]
+struct Need<'a> {
+    verb: &'a str,
+    group: &'a str,
+    resource: &'a str,
+    /// None: in all of them.
+    namespace: Option<&'a str>,
+    /// None: of any name.
+    name: Option<&'a str>,
+}
+
+fn needs<'a>(namespace: &'a str, lease: &'a str) -> Vec<Need<'a>> {
+    let everywhere = NEEDS.iter().map(|(verbs, group, resource)| (verbs, group, resource, None, None));
+    let election = NEEDS_OF_THE_ELECTION.iter().map(|(verbs, group, resource, named)| {
+        (verbs, group, resource, Some(namespace), named.then_some(lease))
+    });
+    everywhere
+        .chain(election)
+        .flat_map(|(verbs, group, resource, namespace, name)| {
+            verbs.iter().map(move |verb| Need { verb, group, resource, namespace, name })
+        })
+        .collect()
+}
+
 /// Asks the API server for each of them.
-pub async fn of_the_controller(session: &Session, namespace: &str, account: &str) -> Finding {
+pub async fn of_the_controller(session: &Session, namespace: &str, account: &str, lease: &str) -> Finding {
     let what = "rights";
     let user = format!("system:serviceaccount:{namespace}:{account}");
-    let needs = NEEDS
-        .iter()
-        .flat_map(|(verbs, group, resource)| verbs.iter().map(move |verb| (*verb, *group, *resource)));
-    let asked: Vec<_> = needs.map(|need| ask(session, &user, namespace, need)).collect();
+    let asked: Vec<_> =
+        needs(namespace, lease).into_iter().map(|need| ask(session, &user, namespace, need)).collect();
     let count = asked.len();
     let answers: Vec<Result<Option<String>, Failure>> =
         stream::iter(asked).buffered(PARALLEL).collect().await;
@@ -70,15 +100,18 @@ async fn ask(
     session: &Session,
     user: &str,
     namespace: &str,
-    (verb, group, resource): (&str, &str, &str),
+    need: Need<'_>,
 ) -> Result<Option<String>, Failure> {
-    let (name, subresource) =
-        resource.split_once('/').map_or((resource, None), |(name, sub)| (name, Some(sub)));
+    let (verb, resource) = (need.verb, need.resource);
+    let (plural, subresource) =
+        resource.split_once('/').map_or((resource, None), |(plural, sub)| (plural, Some(sub)));
     let attributes = ResourceAttributes {
         verb: Some(verb.to_owned()),
-        group: Some(group.to_owned()),
-        resource: Some(name.to_owned()),
+        group: Some(need.group.to_owned()),
+        resource: Some(plural.to_owned()),
         subresource: subresource.map(str::to_owned),
+        namespace: need.namespace.map(str::to_owned),
+        name: need.name.map(str::to_owned),
         ..ResourceAttributes::default()
     };
     let review = SubjectAccessReview {
@@ -105,16 +138,14 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// What this asks for is what the installation grants, no more and no less.
-    #[test]
-    fn the_needs_are_the_rules_of_the_cluster_role() {
+    type Right = (String, String, String);
+
+    /// The rights of a role of the installation.
+    fn granted(kind: &str, name: &str) -> BTreeSet<Right> {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/lockkeeper.yaml");
         let text = std::fs::read_to_string(file).unwrap();
         let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
-        let role = objects
-            .iter()
-            .find(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == "lockkeeper-controller")
-            .unwrap();
+        let role = objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name).unwrap();
         let texts = |value: &serde_json::Value| -> Vec<String> {
             value.as_array().into_iter().flatten().filter_map(|v| v.as_str()).map(str::to_owned).collect()
         };
@@ -129,14 +160,21 @@ mod tests {
                 );
             }
         }
-        let needed: BTreeSet<_> = NEEDS
-            .iter()
-            .flat_map(|(verbs, group, resource)| {
-                verbs
-                    .iter()
-                    .map(move |verb| ((*verb).to_owned(), (*group).to_owned(), (*resource).to_owned()))
-            })
-            .collect();
-        assert_eq!(needed, granted);
+        granted
+    }
+
+    fn needed(in_a_namespace: bool) -> BTreeSet<Right> {
+        needs("lockkeeper-system", "lockkeeper")
+            .into_iter()
+            .filter(|need| need.namespace.is_some() == in_a_namespace)
+            .map(|need| (need.verb.to_owned(), need.group.to_owned(), need.resource.to_owned()))
+            .collect()
+    }
+
+    /// What this asks for is what the installation grants, no more and no less.
+    #[test]
+    fn the_needs_are_the_rules_of_the_roles() {
+        assert_eq!(needed(false), granted("ClusterRole", "lockkeeper-controller"));
+        assert_eq!(needed(true), granted("Role", "lockkeeper-leader"));
     }
 }
