@@ -31,12 +31,15 @@ use address::{canonical, class};
 pub enum HostKind {
     /// An image registry, the realm it takes tokens from, or where it redirects to.
     Registry,
+    /// A proxy through which one is reached.
+    Proxy,
 }
 
 impl fmt::Display for HostKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Registry => "registry",
+            Self::Proxy => "proxy",
         })
     }
 }

@@ -11,12 +11,14 @@ use lockkeeper_core::{
     policy::Policy,
     status::Status,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub mod lease;
 mod listing;
+mod reach;
 
 pub use listing::Listing;
+pub use reach::{Certificates, Credential, Proxy, RegistryAccess};
 
 /// Proof of being the one process that may write. Only the composition root makes one.
 #[derive(Clone, Debug)]
@@ -106,11 +108,17 @@ pub struct StoredPolicy {
     pub status: Status,
 }
 
-/// `spec.registry`.
+/// `spec.registry`: names of objects in the policy's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistrySettings {
-    /// Name of a `kubernetes.io/dockerconfigjson` Secret in the policy's namespace.
+    /// A `kubernetes.io/dockerconfigjson` Secret.
     pub secret: Option<String>,
+    /// A ServiceAccount whose imagePullSecrets are used, too.
+    pub pull_secrets_from: Option<String>,
+    /// A Secret with certificates.
+    pub certificates: Option<String>,
+    /// A Secret with a proxy.
+    pub proxy: Option<String>,
     /// Plain HTTP.
     pub insecure: bool,
 }
@@ -157,13 +165,18 @@ pub trait Cluster: Send + Sync + 'static {
         policy: &'a Policy,
         action: &'a Action,
     ) -> BoxFuture<'a, Result<(), EffectError>>;
-    /// Read a Secret of the policy's namespace as `identity`: the decoded value of one key.
+    /// Read a Secret of the policy's namespace as `identity`: its decoded values by key.
     fn secret<'a>(
         &'a self,
         identity: &'a Identity,
         name: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>>;
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, EffectError>>;
+    /// The names of the imagePullSecrets of a ServiceAccount of the policy's namespace, read as `identity`.
+    fn pull_secrets<'a>(
+        &'a self,
+        identity: &'a Identity,
+        service_account: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, EffectError>>;
 }
 
 /// Where policies are stored.
@@ -185,28 +198,6 @@ pub trait Policies: Send + Sync + 'static {
         stored: &'a StoredPolicy,
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>>;
-}
-
-/// A credential and how a registry is reached; equal values may share a client, others never do.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct RegistryAccess {
-    /// Whose credential this is: part of every cache key (namespace, Secret uid and resourceVersion).
-    pub scope: String,
-    /// User and password, if any.
-    pub basic: Option<(String, String)>,
-    /// Plain HTTP.
-    pub insecure: bool,
-}
-
-impl std::fmt::Debug for RegistryAccess {
-    /// Never prints the credential.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RegistryAccess")
-            .field("scope", &self.scope)
-            .field("basic", &self.basic.as_ref().map(|_| "…"))
-            .field("insecure", &self.insecure)
-            .finish()
-    }
 }
 
 /// Why a registry's answer cannot be used.
@@ -278,13 +269,9 @@ pub trait Registry: Send + Sync + 'static {
 
 /// Finds a registry's credential in a Secret.
 pub trait Credentials: Send + Sync + 'static {
-    /// User and password for the registry of `repository` in the value of `.dockerconfigjson`; `None`: the Secret
-    /// has none for that registry. The error says what is wrong with the value and never shows it.
-    fn basic(
-        &self,
-        dockerconfigjson: &[u8],
-        repository: &Repository,
-    ) -> Result<Option<(String, String)>, String>;
+    /// The credential for the registry of `repository` in the value of `.dockerconfigjson`; `None`: the Secret has none
+    /// for that registry. The error says what is wrong with the value and never shows it.
+    fn find(&self, dockerconfigjson: &[u8], repository: &Repository) -> Result<Option<Credential>, String>;
 }
 
 /// Wakes policies. The scheduler is one; adapters call it when something that concerns a policy changed.

@@ -38,6 +38,7 @@ use lockkeeper_core::{
     status::Status,
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -166,9 +167,16 @@ impl Cluster for Kubernetes {
         &'a self,
         identity: &'a Identity,
         name: &'a str,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>> {
-        Box::pin(self.secret_read(identity, name, key))
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, EffectError>> {
+        Box::pin(self.secret_read(identity, name))
+    }
+
+    fn pull_secrets<'a>(
+        &'a self,
+        identity: &'a Identity,
+        service_account: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, EffectError>> {
+        Box::pin(self.pull_secrets_read(identity, service_account))
     }
 }
 

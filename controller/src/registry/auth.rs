@@ -7,7 +7,8 @@
 //! Where a credential goes: to the registry it is for, and to the realm that the registry names if that is
 //! (a) the same host, or (b) a host that the installation lists, or (c) a host whose every dialled address is public.
 //! A realm on another, private host is asked without it, if the host policy lets it be asked at all. Realms are
-//! https, or plain HTTP where the policy is `insecure` and the installation lists the host.
+//! https, or plain HTTP where the policy is `insecure` and the installation lists the host. A request that holds a secret
+//! in its body follows no redirect.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use super::error::{auth_failed, bad_answer, status};
 use super::lru::Lru;
 use super::transport::{Ask, Reach, Reply, Transport, without_userinfo};
 use crate::hosts::authority;
-use crate::ports::RegistryError;
+use crate::ports::{self, RegistryError};
 
 /// Tokens kept per access.
 const TOKENS: usize = 256;
@@ -42,7 +43,7 @@ const LONGEST_LIFE: Duration = Duration::from_hours(1);
 
 /// One access's credential and tokens.
 pub(super) struct Auth {
-    basic: Option<HeaderValue>,
+    held: Option<Credential>,
     cells: Mutex<Lru<String, Cell>>,
 }
 
@@ -64,16 +65,23 @@ impl Held {
 impl std::fmt::Debug for Auth {
     /// Never the credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth").field("basic", &self.basic.is_some()).finish_non_exhaustive()
+        f.debug_struct("Auth").field("held", &self.held.is_some()).finish_non_exhaustive()
     }
 }
 
 impl Auth {
-    pub(super) fn new(basic: Option<&(String, String)>) -> Self {
-        let basic = basic.and_then(|(user, password)| {
-            sensitive(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+    pub(super) fn new(credential: Option<&ports::Credential>) -> Self {
+        let held = credential.and_then(|credential| {
+            Some(match credential {
+                ports::Credential::Basic(user, password) => Credential::Basic(sensitive(&format!(
+                    "Basic {}",
+                    STANDARD.encode(format!("{user}:{password}"))
+                ))?),
+                ports::Credential::Identity(token) => Credential::Identity(token.clone()),
+                ports::Credential::Token(token) => Credential::Token(sensitive(&format!("Bearer {token}"))?),
+            })
         });
-        Self { basic, cells: Mutex::new(Lru::new(TOKENS)) }
+        Self { held, cells: Mutex::new(Lru::new(TOKENS)) }
     }
 
     /// Ask the registry of `repository`, with whatever it wants to see.
@@ -138,17 +146,17 @@ impl Auth {
         *current = None;
         match best(&refused.headers) {
             Some(Challenge::Bearer { realm, service, scope }) => {
+                if let Some(Credential::Token(token)) = &self.held {
+                    return self.once(ask, &mut current, tried.as_ref(), token);
+                }
                 let realm = Realm::new(ask, &realm, service, scope, repository)?;
                 let (fetched, without_credential) = self.fetch(transport, ask, &realm).await?;
                 let header = fetched.header.clone();
                 *current = Some(fetched);
                 Ok(Renewed { header, without_credential })
             }
-            Some(Challenge::Basic) => match &self.basic {
-                Some(basic) if tried.as_ref() != Some(basic) => {
-                    *current = Some(Held { header: basic.clone(), until: None });
-                    Ok(Renewed { header: basic.clone(), without_credential: None })
-                }
+            Some(Challenge::Basic) => match &self.held {
+                Some(Credential::Basic(basic)) => self.once(ask, &mut current, tried.as_ref(), basic),
                 _ => Err(self.refused(ask.what, &ask.url, None)),
             },
             None => {
@@ -161,6 +169,21 @@ impl Auth {
         }
     }
 
+    /// What is sent as it is: a second time it is refused.
+    fn once(
+        &self,
+        ask: &Ask<'_>,
+        current: &mut Option<Held>,
+        tried: Option<&HeaderValue>,
+        header: &HeaderValue,
+    ) -> Result<Renewed, RegistryError> {
+        if tried == Some(header) {
+            return Err(self.refused(ask.what, &ask.url, None));
+        }
+        *current = Some(Held { header: header.clone(), until: None });
+        Ok(Renewed { header: header.clone(), without_credential: None })
+    }
+
     /// A new token. Besides: the realm's host if the credential was kept from it.
     async fn fetch(
         &self,
@@ -169,29 +192,38 @@ impl Auth {
         realm: &Realm,
     ) -> Result<(Held, Option<String>), RegistryError> {
         let started = Instant::now();
-        let request = Ask {
+        let plain = Ask {
             what: ask.what,
             method: Method::GET,
             url: realm.url.clone(),
             accept: "application/json",
             known: None,
+            form: None,
             cap: TOKEN_BODY,
         };
+        let (request, basic) = match &self.held {
+            Some(Credential::Identity(token)) => (realm.exchange(&plain, token), None),
+            Some(Credential::Basic(basic)) => (plain.clone(), Some(basic)),
+            Some(Credential::Token(_)) | None => (plain.clone(), None),
+        };
+        // Without a credential there is nothing to keep from another host.
+        let reach =
+            if realm.same_host || self.held.is_none() { Reach::Allowed } else { Reach::PublicOrListed };
         let mut kept = None;
-        let reply = match (&self.basic, realm.same_host) {
-            (None, _) => transport.ask(&request, Reach::Allowed, None).await?,
-            (Some(basic), true) => transport.ask(&request, Reach::Allowed, Some(basic)).await?,
-            (Some(basic), false) => match transport.ask(&request, Reach::PublicOrListed, Some(basic)).await {
-                Err(denied) if denied.reason == "HostDenied" => {
-                    kept = Some(authority(&realm.url));
-                    transport.ask(&request, Reach::Allowed, None).await?
-                }
-                other => other?,
-            },
+        let reply = match transport.ask(&request, reach, basic).await {
+            Err(denied) if denied.reason == "HostDenied" && reach == Reach::PublicOrListed => {
+                kept = Some(authority(&realm.url));
+                transport.ask(&plain, Reach::Allowed, None).await?
+            }
+            other => other?,
         };
         match reply.status {
             StatusCode::OK => Ok((token(ask.what, &realm.url, &reply, started)?, kept)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(ask.what, &realm.url, kept)),
+            // How OAuth 2 says that a refresh token is over.
+            StatusCode::BAD_REQUEST if request.form.is_some() => {
+                Err(self.refused(ask.what, &realm.url, kept))
+            }
             // Not the repository: a 404 here says nothing about it.
             StatusCode::NOT_FOUND => {
                 let host = authority(&reply.url);
@@ -216,11 +248,11 @@ impl Auth {
                 ),
             );
         }
-        match self.basic {
+        match self.held {
             Some(_) => auth_failed(
                 what,
                 format!(
-                    "{host} refused the credential of spec.registry.secretRef; check that it is current and may read \
+                    "{host} refused the credential of spec.registry.secretRef or pullSecretsFrom; check that it is current and may read \
                      this repository, and that the repository exists"
                 ),
             ),
@@ -240,6 +272,13 @@ struct Renewed {
     header: HeaderValue,
     /// The realm that gave it without having seen the credential.
     without_credential: Option<String>,
+}
+
+/// What an access has.
+enum Credential {
+    Basic(HeaderValue),
+    Identity(String),
+    Token(HeaderValue),
 }
 
 /// Where a token comes from.
@@ -283,6 +322,21 @@ impl Realm {
         }
         let same_host = url.host() == ask.url.host();
         Ok(Self { url, same_host })
+    }
+
+    /// The request that gives a token for a refresh token, by OAuth 2 as registries speak it: what a GET has in its
+    /// query is in the body, and so is the secret.
+    fn exchange<'a>(&self, plain: &Ask<'a>, token: &str) -> Ask<'a> {
+        let mut url = self.url.clone();
+        let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        url.set_query(None);
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("client_id", "lockkeeper")
+            .append_pair("refresh_token", token)
+            .extend_pairs(parameters)
+            .finish();
+        Ask { method: Method::POST, url, form: Some(form), ..plain.clone() }
     }
 }
 

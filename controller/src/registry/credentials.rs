@@ -1,6 +1,6 @@
 //! Docker's configuration file, as Secrets of type `kubernetes.io/dockerconfigjson` hold it.
 //!
-//! Guarantees: finds the user and password for one repository in every spelling of the keys that docker, kubectl and
+//! Guarantees: finds the credential for one repository in every spelling of the keys that docker, kubectl and
 //! the kubelet write; the most specific key wins; an error names the key and never the content. Nothing here prints a
 //! password. Assumes the caller read the Secret with the right identity.
 //! May not: fetch, cache, or run credential helpers.
@@ -14,7 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use lockkeeper_core::image::{Repository, shown};
 use serde_json::Value;
 
-use crate::ports;
+use crate::ports::{self, Credential};
 
 /// `docker login` pads, many scripts do not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// User and password per registry.
+/// Credentials per registry.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct DockerConfig {
     entries: Vec<Entry>,
@@ -35,7 +35,7 @@ struct Entry {
     /// Without slashes around it; empty: all of the host.
     path: String,
     /// An entry that cannot be used is an error only for the repositories it is for.
-    pair: Result<(String, String), CredentialsError>,
+    credential: Result<Credential, CredentialsError>,
 }
 
 /// The port over [`DockerConfig`].
@@ -43,11 +43,7 @@ struct Entry {
 pub struct SecretCredentials;
 
 impl ports::Credentials for SecretCredentials {
-    fn basic(
-        &self,
-        dockerconfigjson: &[u8],
-        repository: &Repository,
-    ) -> Result<Option<(String, String)>, String> {
+    fn find(&self, dockerconfigjson: &[u8], repository: &Repository) -> Result<Option<Credential>, String> {
         DockerConfig::parse(dockerconfigjson)
             .and_then(|config| config.for_repository(repository))
             .map_err(|error| error.to_string())
@@ -110,27 +106,24 @@ impl DockerConfig {
         let mut entries = BTreeMap::new();
         for (key, value) in auths {
             let (host, path) = location(key);
-            let pair = user_and_password(key, value);
-            entries.insert((host.clone(), path.clone()), Entry { host, path, pair });
+            let credential = credential(key, value);
+            entries.insert((host.clone(), path.clone()), Entry { host, path, credential });
         }
         Ok(Self { entries: entries.into_values().collect() })
     }
 
-    /// User and password for this repository: of the entries for its registry, the one with the longest path that
+    /// The credential for this repository: of the entries for its registry, the one with the longest path that
     /// leads to it. `None`: no entry is for it.
     ///
     /// # Errors
     /// That entry cannot be used.
-    pub fn for_repository(
-        &self,
-        repository: &Repository,
-    ) -> Result<Option<(String, String)>, CredentialsError> {
+    pub fn for_repository(&self, repository: &Repository) -> Result<Option<Credential>, CredentialsError> {
         let host = without_default_port(repository.registry());
         self.entries
             .iter()
             .filter(|entry| entry.host == host && leads_to(&entry.path, repository.path()))
             .max_by_key(|entry| entry.path.len())
-            .map(|entry| entry.pair.clone())
+            .map(|entry| entry.credential.clone())
             .transpose()
     }
 }
@@ -164,7 +157,8 @@ fn location(key: &str) -> (String, String) {
     (host, path.to_owned())
 }
 
-fn user_and_password(key: &str, value: &Value) -> Result<(String, String), CredentialsError> {
+/// What an entry holds. A token goes before user and password, as docker does: with an identity token the user is none.
+fn credential(key: &str, value: &Value) -> Result<Credential, CredentialsError> {
     let fail = |why, fix| CredentialsError::Entry { registry: shown(key), why, fix };
     let entry =
         value.as_object().ok_or_else(|| fail("is not a JSON object", "give it username and password"))?;
@@ -173,6 +167,18 @@ fn user_and_password(key: &str, value: &Value) -> Result<(String, String), Crede
         Some(Value::String(text)) => Ok(text.as_str()),
         Some(_) => Err(fail("has a field that is no string", "write username, password and auth as strings")),
     };
+    for (name, made) in [
+        ("identitytoken", Credential::Identity as fn(String) -> Credential),
+        ("registrytoken", Credential::Token),
+    ] {
+        match text(name)?.trim() {
+            "" => {}
+            token if token.contains(char::is_control) => {
+                return Err(fail("has a token with a control character in it", "copy it anew"));
+            }
+            token => return Ok(made(token.to_owned())),
+        }
+    }
     let (user, password) = match text("auth")? {
         "" => (text("username")?.to_owned(), text("password")?.to_owned()),
         auth => {
@@ -187,12 +193,6 @@ fn user_and_password(key: &str, value: &Value) -> Result<(String, String), Crede
         }
     };
     if user.is_empty() && password.is_empty() {
-        if !text("identitytoken")?.is_empty() || !text("registrytoken")?.is_empty() {
-            return Err(fail(
-                "has only an identity or registry token, which is not supported",
-                "give it username and password",
-            ));
-        }
         return Err(fail("has neither auth nor username and password", "give it username and password"));
     }
     if user.contains(':') {
@@ -204,7 +204,7 @@ fn user_and_password(key: &str, value: &Value) -> Result<(String, String), Crede
             "write it without (echo -n)",
         ));
     }
-    Ok((user, password))
+    Ok(Credential::Basic(user, password))
 }
 
 #[cfg(test)]
@@ -216,13 +216,13 @@ mod tests {
         base64::engine::general_purpose::STANDARD.encode(text)
     }
 
-    fn found(json: &Value, repository: &str) -> Option<(String, String)> {
+    fn found(json: &Value, repository: &str) -> Option<Credential> {
         let credentials = DockerConfig::parse(json.to_string().as_bytes()).unwrap();
         credentials.for_repository(&repository.parse().unwrap()).unwrap()
     }
 
-    fn pair(user: &str, password: &str) -> (String, String) {
-        (user.into(), password.into())
+    fn pair(user: &str, password: &str) -> Credential {
+        Credential::Basic(user.into(), password.into())
     }
 
     #[test]
@@ -259,7 +259,8 @@ mod tests {
             ("reg.example:5000/team/apps", "team"),
             ("reg.example/x", "other port"),
         ] {
-            assert_eq!(found(&json, repository).unwrap().0, user, "{repository}");
+            let Some(Credential::Basic(found, _)) = found(&json, repository) else { panic!("{repository}") };
+            assert_eq!(found, user, "{repository}");
         }
         assert_eq!(found(&json, "reg.example.evil/x"), None);
     }
@@ -288,7 +289,8 @@ mod tests {
             (entry(serde_json::json!({"auth": [canary]})), "no string"),
             (entry(serde_json::json!({"username": "u", "password": format!("{canary}\n")})), "echo -n"),
             (entry(serde_json::json!({"username": format!("{canary}:"), "password": "p"})), "colon"),
-            (entry(serde_json::json!({"identitytoken": canary})), "not supported"),
+            (entry(serde_json::json!({"identitytoken": format!("{canary}\n{canary}")})), "control character"),
+            (entry(serde_json::json!({"registrytoken": [canary]})), "no string"),
             (entry(serde_json::json!({"email": canary})), "neither auth nor"),
         ] {
             let repository = "reg.example/app".parse().unwrap();
@@ -296,16 +298,24 @@ mod tests {
                 DockerConfig::parse(file.as_bytes()).and_then(|found| found.for_repository(&repository));
             let text = format!("{error:?}");
             assert!(!text.contains("c4n4ry") && !text.contains(&encoded(canary)), "{text}");
-            let text = SecretCredentials.basic(file.as_bytes(), &repository).unwrap_err();
+            let text = SecretCredentials.find(file.as_bytes(), &repository).unwrap_err();
             assert!(text.contains(part), "{text}");
             assert!(!text.contains("c4n4ry") && !text.contains(&encoded(canary)), "{text}");
         }
     }
 
     #[test]
+    fn tokens_go_before_user_and_password() {
+        let user = serde_json::json!({"auth": encoded("<token>:"), "identitytoken": "refresh"});
+        let json = serde_json::json!({"auths": {"a.azurecr.io": user, "b.c": {"registrytoken": "bearer"}}});
+        assert_eq!(found(&json, "a.azurecr.io/app"), Some(Credential::Identity("refresh".into())));
+        assert_eq!(found(&json, "b.c/app"), Some(Credential::Token("bearer".into())));
+    }
+
+    #[test]
     fn a_bad_entry_is_an_error_only_where_it_is_needed() {
         let json = serde_json::json!({"auths": {
-            "a.b": {"identitytoken": "x"}, "c.d:443": {"username": "u", "password": "p"}}});
+            "a.b": {"auth": "!"}, "c.d:443": {"username": "u", "password": "p"}}});
         assert_eq!(found(&json, "c.d/app"), Some(pair("u", "p")));
         let credentials = DockerConfig::parse(json.to_string().as_bytes()).unwrap();
         assert!(credentials.for_repository(&"a.b/app".parse().unwrap()).is_err());

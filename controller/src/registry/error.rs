@@ -50,6 +50,16 @@ pub(super) fn plain_http_denied(what: &str, url: &Url) -> RegistryError {
     error("HostDenied", what, why)
 }
 
+/// Through a proxy nobody here knows where a name leads, and a credential goes to public or listed hosts only.
+pub(super) fn unknown_behind_proxy(what: &str, url: &Url) -> RegistryError {
+    let host = authority(url);
+    let why = format!(
+        "{host} is reached through a proxy, so that its address is not known here; add --allow-host {host} to the \
+         controller's flags if it may have the credential"
+    );
+    error("HostDenied", what, why)
+}
+
 /// A host that mostly failed is not asked for a while.
 pub(super) fn left_alone(what: &str, host: &str, pause: Duration) -> RegistryError {
     let why = format!(

@@ -17,6 +17,7 @@ mod manifest;
 mod resolve;
 mod tags;
 mod transport;
+mod trust;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,7 @@ use crate::hosts::{HostPolicy, Lookup, SystemLookup, authority};
 use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError};
 use auth::Auth;
 use circuit::Circuits;
-use error::{bad_answer, error, too_slow};
+use error::{bad_answer, too_slow};
 use limits::Limits;
 use lru::Lru;
 use transport::{Ask, Reply, Transport};
@@ -84,7 +85,7 @@ impl Default for Options {
 /// # Errors
 /// It holds none, or something that is none.
 pub fn check_roots(pem: &[u8]) -> Result<(), RegistryError> {
-    transport::roots(pem).map(drop)
+    trust::roots(pem).map(drop)
 }
 
 /// The registry client: one session per access.
@@ -121,7 +122,7 @@ impl OciRegistry {
         options: Options,
         lookup: Arc<dyn Lookup>,
     ) -> Result<Self, RegistryError> {
-        let tls = transport::tls(options.extra_roots.as_deref())?;
+        let tls = trust::tls(options.extra_roots.as_deref())?;
         let sessions = Mutex::new(Lru::new(ACCESSES));
         Ok(Self { options: Arc::new(options), tls, hosts, circuits: Arc::default(), lookup, sessions })
     }
@@ -132,13 +133,12 @@ impl OciRegistry {
             return Ok(session);
         }
         let Self { options, tls, hosts, circuits, lookup, .. } = self;
-        let transport = Transport::new(options, tls, hosts, circuits, lookup, access.insecure)
-            .map_err(|_| error("Unreachable", "the registry", "the HTTP client cannot be made"))?;
+        let transport = Transport::new(options, tls, hosts, circuits, lookup, access)?;
         let session = Arc::new(Session {
             options: self.options.clone(),
             insecure: access.insecure,
             transport,
-            auth: Auth::new(access.basic.as_ref()),
+            auth: Auth::new(access.credential.as_ref()),
             limits: Limits::default(),
             releases: Mutex::new(Lru::new(FACTS)),
             seen: Mutex::new(Lru::new(FACTS)),

@@ -3,7 +3,8 @@
 //! Guarantees: every host is checked before it is dialled, redirects included; `Authorization` goes to the origin it
 //! is meant for and is gone for good once a redirect leaves that origin; a redirect never goes from TLS to plain HTTP;
 //! plain HTTP is spoken only where the policy asks for it and the installation lists the host; a body is whole and
-//! within its cap, or an error. No cookies, no proxies, no compression.
+//! within its cap, or an error. No cookies, no compression, no proxy but the one that the access names, which is checked
+//! as every host is; what is dialled behind it is the proxy's affair, so only addresses and listed hosts are known there.
 //! Assumes: the caller sets a deadline around the whole.
 
 use std::sync::Arc;
@@ -11,14 +12,18 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
 
 use super::Options;
 use super::circuit::Circuits;
-use super::error::{bad_answer, error, host_denied, left_alone, plain_http_denied, transport};
+use super::error::{
+    bad_answer, error, host_denied, left_alone, plain_http_denied, transport, unknown_behind_proxy,
+};
+use super::trust;
 use crate::hosts::{Filter, HostKind, HostPolicy, Lookup, PolicyResolver, Route, authority};
-use crate::ports::RegistryError;
+use crate::ports::{Certificates, Proxy, RegistryAccess, RegistryError};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Redirects followed per request.
 const REDIRECTS: usize = 5;
@@ -27,7 +32,7 @@ const REDIRECTS: usize = 5;
 const UNUSED_BODY: usize = 16 * 1024;
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ask<'a> {
     /// For messages: `the tags of ghcr.io/a/b`.
     pub what: &'a str,
@@ -36,6 +41,8 @@ pub(super) struct Ask<'a> {
     pub accept: &'static str,
     /// For `If-None-Match`.
     pub known: Option<HeaderValue>,
+    /// A form that is sent; it may hold a secret, so no redirect is followed.
+    pub form: Option<String>,
     /// Largest body, in bytes.
     pub cap: usize,
 }
@@ -75,37 +82,54 @@ pub(super) struct Transport {
     /// Those of all accesses.
     circuits: Arc<Circuits>,
     insecure: bool,
+    /// Names are resolved by the proxy: which addresses they have is not known here.
+    proxied: bool,
     listed: Client,
     checked: Client,
     public: Client,
 }
 
 impl Transport {
+    ///
+    /// # Errors
+    /// The access's certificates or proxy cannot be used.
     pub(super) fn new(
         options: &Options,
         tls: &rustls::ClientConfig,
         hosts: &Arc<HostPolicy>,
         circuits: &Arc<Circuits>,
         lookup: &Arc<dyn Lookup>,
-        insecure: bool,
-    ) -> Result<Self, reqwest::Error> {
+        access: &RegistryAccess,
+    ) -> Result<Self, RegistryError> {
+        let what = "the registry";
+        let own = (access.certificates != Certificates::default())
+            .then(|| trust::of_access(options.extra_roots.as_deref(), &access.certificates))
+            .transpose()?;
+        let tls = own.as_ref().unwrap_or(tls);
+        let proxy = access.proxy.as_ref().map(|proxy| proxied(hosts, proxy)).transpose()?;
         let client = |filter| {
-            Client::builder()
+            let filter = proxy.as_ref().map_or(filter, |(_, filter)| *filter);
+            let builder = match &proxy {
+                Some((proxy, _)) => Client::builder().proxy(proxy.clone()),
+                None => Client::builder().no_proxy(),
+            };
+            builder
                 .tls_backend_preconfigured(tls.clone())
                 .dns_resolver(PolicyResolver::new(HostKind::Registry, hosts.clone(), lookup.clone(), filter))
                 .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
                 .referer(false)
                 .retry(reqwest::retry::never())
                 .connect_timeout(options.connect)
-                .pool_max_idle_per_host(2)
+                .pool_max_idle_per_host(4)
                 .user_agent(concat!("lockkeeper/", env!("CARGO_PKG_VERSION")))
                 .build()
+                .map_err(|_| error("Unreachable", what, "the HTTP client cannot be made"))
         };
         Ok(Self {
             hosts: hosts.clone(),
             circuits: circuits.clone(),
-            insecure,
+            insecure: access.insecure,
+            proxied: proxy.is_some(),
             listed: client(Filter::Nothing)?,
             checked: client(Filter::Denied)?,
             public: client(Filter::AllButPublic)?,
@@ -133,6 +157,9 @@ impl Transport {
             {
                 request = request.header(header::AUTHORIZATION, value);
             }
+            if let Some(form) = &ask.form {
+                request = request.header(header::CONTENT_TYPE, FORM).body(form.clone());
+            }
             let host = authority(&url);
             let trial = self.circuits.enter(&host).map_err(|pause| left_alone(ask.what, &host, pause))?;
             let response = match request.send().await {
@@ -154,6 +181,13 @@ impl Transport {
                 return reply;
             };
             trial.answered();
+            if ask.form.is_some() {
+                let why = format!(
+                    "{} redirects a request that holds a secret, which is not followed",
+                    authority(&url)
+                );
+                return Err(bad_answer(ask.what, why));
+            }
             left_origin |= next.origin() != ask.url.origin();
             url = next;
         }
@@ -176,6 +210,9 @@ impl Transport {
         Ok(match (route, reach) {
             (Route::Listed, _) => &self.listed,
             (Route::Checked, Reach::Allowed) => &self.checked,
+            (Route::Checked, Reach::PublicOrListed) if self.proxied => {
+                return Err(unknown_behind_proxy(what, url));
+            }
             (Route::Checked, Reach::PublicOrListed) => &self.public,
         })
     }
@@ -252,34 +289,28 @@ async fn body(
     }
 }
 
-/// The certificates of a file in PEM form, at least one.
-pub(super) fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok();
-    found.filter(|found| !found.is_empty()).ok_or_else(|| {
-        error("TLSUntrusted", "the trusted certificates", "the file holds no certificates in PEM form")
-    })
-}
-
-/// TLS as all registry clients speak it: the machine's trusted roots and those of the installation.
-///
-/// # Errors
-/// The installation's certificates are no PEM.
-pub(super) fn tls(extra_roots: Option<&[u8]>) -> Result<rustls::ClientConfig, RegistryError> {
-    let what = "the trusted certificates";
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let extra = extra_roots.map(roots).transpose()?.unwrap_or_default();
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|failed| error("TLSUntrusted", what, failed))?;
-    let mut config = match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
-        Err(failed) => {
-            // Nothing is trusted then: an installation that uses plain HTTP only must still start.
-            tracing::warn!(error = %failed, "no trusted certificates were found; install ca-certificates");
-            builder.with_root_certificates(rustls::RootCertStore::empty())
-        }
+/// The proxy, and which of its addresses are left out.
+fn proxied(hosts: &HostPolicy, proxy: &Proxy) -> Result<(reqwest::Proxy, Filter), RegistryError> {
+    let unusable = |why: &str| {
+        error(
+            "SecretUnusable",
+            "the proxy",
+            format!("spec.registry.proxySecretRef: address {why}; write http://host:port"),
+        )
+    };
+    let mut url = Url::parse(&proxy.address).map_err(|_| unusable("is no URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(unusable("is no http URL"));
     }
-    .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(unusable("holds a user or password, which belong into username and password"));
+    }
+    url.set_fragment(None);
+    let route = hosts.check(HostKind::Proxy, &url).map_err(|denied| host_denied("the proxy", &denied))?;
+    let made = reqwest::Proxy::all(url).map_err(|_| unusable("is no proxy's"))?;
+    let made = match &proxy.credential {
+        Some((user, password)) => made.basic_auth(user, password),
+        None => made,
+    };
+    Ok((made, if route == Route::Listed { Filter::Nothing } else { Filter::Denied }))
 }

@@ -16,7 +16,10 @@ mod windows;
 pub(crate) use error::Errors;
 pub use error::{FieldError, suggestion};
 
-use crate::{ImagePolicy, bounds, defaults, spec::Health};
+use crate::{
+    ImagePolicy, bounds, defaults,
+    spec::{Health, Registry},
+};
 use jiff::Timestamp;
 use lockkeeper_core::{
     image::Repository,
@@ -59,9 +62,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
         &[("Retain", DeletionPolicy::Retain), ("Release", DeletionPolicy::Release)],
     );
     errors.own_object("spec.serviceAccountName", policy.service_account(), "ServiceAccount");
-    if let Some(secret) = policy.registry_secret() {
-        errors.own_object("spec.registry.secretRef.name", secret, "Secret");
-    }
+    registry(errors, &policy.registry());
     let select = select::parse(errors, &spec.select);
     let health = health(errors, &spec.health.clone().unwrap_or_default());
     let stages = stages::parse(errors, &spec.stages, health.as_ref());
@@ -148,4 +149,21 @@ fn health(errors: &mut Errors, health: &Health) -> Option<HealthSettings> {
         guard: guard?,
         sweep: sweep?,
     })
+}
+
+/// Every name is one of an object in the policy's own namespace.
+fn registry(errors: &mut Errors, registry: &Registry) {
+    let secrets = [
+        ("spec.registry.secretRef.name", &registry.secret_ref),
+        ("spec.registry.certSecretRef.name", &registry.cert_secret_ref),
+        ("spec.registry.proxySecretRef.name", &registry.proxy_secret_ref),
+    ];
+    for (field, secret) in secrets {
+        if let Some(secret) = secret {
+            errors.own_object(field, &secret.name, "Secret");
+        }
+    }
+    if let Some(account) = &registry.pull_secrets_from {
+        errors.own_object("spec.registry.pullSecretsFrom", account, "ServiceAccount");
+    }
 }

@@ -100,6 +100,20 @@ pub struct Registry {
     /// A Secret of type kubernetes.io/dockerconfigjson in the policy's namespace, read as its `ServiceAccount`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
+    /// A `ServiceAccount` of the policy's namespace whose imagePullSecrets are used, too, in their order, read as the
+    /// policy's own `ServiceAccount`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[schemars(extend("x-kubernetes-validations" = schema::own_object("ServiceAccount")))]
+    pub pull_secrets_from: Option<String>,
+    /// A Secret with `ca.crt` (believed besides the controller's own authorities), or with `tls.crt` and `tls.key`
+    /// (shown to the registry), or all three, in PEM form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_secret_ref: Option<SecretRef>,
+    /// A Secret with `address` (http://host:port) of the proxy through which the registry is reached, and `username` and
+    /// `password` if it asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<SecretRef>,
     /// Plain HTTP. The installation must allow it for this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
@@ -122,15 +136,15 @@ impl ImagePolicy {
         self.spec.service_account_name.as_deref().unwrap_or("default")
     }
 
-    /// The name of the Secret with the registry's credential, if there is one.
+    /// How the registry is reached.
     #[must_use]
-    pub fn registry_secret(&self) -> Option<&str> {
-        Some(self.spec.registry.as_ref()?.secret_ref.as_ref()?.name.as_str())
+    pub fn registry(&self) -> Registry {
+        self.spec.registry.clone().unwrap_or_default()
     }
 
     /// Whether the registry is asked over plain HTTP.
     #[must_use]
     pub fn registry_insecure(&self) -> bool {
-        self.spec.registry.as_ref().and_then(|registry| registry.insecure).unwrap_or_default()
+        self.registry().insecure.unwrap_or_default()
     }
 }

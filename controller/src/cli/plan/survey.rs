@@ -215,10 +215,7 @@ impl Survey<'_> {
                 namespace: policy.namespace.clone(),
                 service_account: object.service_account().to_owned(),
             },
-            registry: RegistrySettings {
-                secret: object.registry_secret().map(str::to_owned),
-                insecure: object.registry_insecure(),
-            },
+            registry: settings(object.registry()),
             policy: Ok(Arc::new(policy.clone())),
             status: live.map_or_else(Status::default, |live| live.status.clone()),
             key,
@@ -362,4 +359,14 @@ fn trouble(stage: &StagePlan) -> Option<String> {
             | "NoSafeDigest"
     );
     stuck.then(|| format!("stage {} would wait ({}): {}", stage.name, status.reason, status.message))
+}
+
+fn settings(registry: lockkeeper_api::spec::Registry) -> RegistrySettings {
+    RegistrySettings {
+        secret: registry.secret_ref.map(|secret| secret.name),
+        pull_secrets_from: registry.pull_secrets_from,
+        certificates: registry.cert_secret_ref.map(|secret| secret.name),
+        proxy: registry.proxy_secret_ref.map(|secret| secret.name),
+        insecure: registry.insecure.unwrap_or_default(),
+    }
 }

@@ -32,16 +32,21 @@ pub struct Ask {
 impl Ask {
     /// As the flags say.
     pub fn new(access: &Access, insecure: bool, repository: Repository) -> Result<Self, Failure> {
-        let basic = match &access.registry_config {
+        let credential = match &access.registry_config {
             None => None,
             Some(file) => {
                 let bytes = super::asked::read("--registry-config", file)?;
                 SecretCredentials
-                    .basic(&bytes, &repository)
+                    .find(&bytes, &repository)
                     .map_err(|why| Failure::Usage(format!("--registry-config {}: {why}", file.display())))?
             }
         };
-        let access_to = RegistryAccess { scope: "command line".to_owned(), basic, insecure };
+        let access_to = RegistryAccess {
+            scope: "command line".to_owned(),
+            credential,
+            insecure,
+            ..RegistryAccess::default()
+        };
         Ok(Self { client: access.registries.client(None)?, access: access_to, repository })
     }
 

@@ -328,26 +328,36 @@ async fn an_event_names_its_policy() {
 #[tokio::test]
 async fn row_19_a_secrets_contents_are_in_no_message() {
     for (body, expected) in [
-        (json!({"data": {"other": "Y2FuYXJ5"}}), "no key .dockerconfigjson, only [other]"),
         (json!({"data": {".dockerconfigjson": "canary!"}}), "cannot be read as a Secret"),
         (json!({"data": "canary"}), "cannot be read as a Secret"),
     ] {
         let scene = scene(Server::always(200, body));
-        let error =
-            scene.kubernetes.secret(&identity(), "ecr", ".dockerconfigjson").await.unwrap_err().to_string();
+        let error = scene.kubernetes.secret(&identity(), "ecr").await.unwrap_err().to_string();
         assert!(error.contains(expected) && !error.contains("canary") && !error.contains("Y2Fu"), "{error}");
         assert_eq!(scene.server.asked()[0].user.as_deref(), Some("system:serviceaccount:platform:promoter"));
     }
     let scene = scene(Server::always(200, json!({"data": {".dockerconfigjson": "e30="}})));
-    assert_eq!(scene.kubernetes.secret(&identity(), "ecr", ".dockerconfigjson").await.unwrap(), b"{}");
+    assert_eq!(scene.kubernetes.secret(&identity(), "ecr").await.unwrap()[".dockerconfigjson"], b"{}");
 }
 
 #[tokio::test]
 async fn row_20_a_secret_of_another_namespace_cannot_be_named() {
     let scene = scene(Server::new(|asked| panic!("nothing should be asked: {asked:?}")));
     for name in ["../../kube-system/secrets/x", "a/b"] {
-        assert!(scene.kubernetes.secret(&identity(), name, "x").await.is_err(), "{name}");
+        assert!(scene.kubernetes.secret(&identity(), name).await.is_err(), "{name}");
+        assert!(scene.kubernetes.pull_secrets(&identity(), name).await.is_err(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn row_21_pull_secrets_are_read_as_the_policys_own_account() {
+    let account =
+        json!({"imagePullSecrets": [{"name": "one"}, {"name": "two"}], "secrets": [{"name": "three"}]});
+    let scene = scene(Server::always(200, account));
+    assert_eq!(scene.kubernetes.pull_secrets(&identity(), "pullers").await.unwrap(), ["one", "two"]);
+    let asked = &scene.server.asked()[0];
+    assert_eq!(asked.path, "/api/v1/namespaces/platform/serviceaccounts/pullers");
+    assert_eq!(asked.user.as_deref(), Some("system:serviceaccount:platform:promoter"));
 }
 
 #[tokio::test]

@@ -90,11 +90,12 @@ impl ParsedPolicies {
         let status = status(&object, &key);
         let account = object.pointer("/spec/serviceAccountName").and_then(Value::as_str);
         let account = account.unwrap_or(lockkeeper_api::defaults::SERVICE_ACCOUNT).to_owned();
+        let named = |pointer| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let registry = RegistrySettings {
-            secret: object
-                .pointer("/spec/registry/secretRef/name")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
+            secret: named("/spec/registry/secretRef/name"),
+            pull_secrets_from: named("/spec/registry/pullSecretsFrom"),
+            certificates: named("/spec/registry/certSecretRef/name"),
+            proxy: named("/spec/registry/proxySecretRef/name"),
             insecure: object.pointer("/spec/registry/insecure").and_then(Value::as_bool).unwrap_or_default(),
         };
         let stored = StoredPolicy {

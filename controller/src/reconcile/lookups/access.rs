@@ -1,12 +1,13 @@
-//! How a policy reaches registries: its Secret, read as its own ServiceAccount, and the credential for one host.
+//! How a policy reaches registries: the objects that `spec.registry` names, read as the policy's own ServiceAccount, and the
+//! credential for one repository.
 //!
-//! Guarantees: a Secret is read again every ten minutes and after a registry refused what it held, so a rotated
-//! password needs no restart; what one ServiceAccount may read is never used for another; two contents of one Secret
-//! never share a scope. May not: log, show or compare outside of this file what a Secret holds.
+//! Guarantees: what is named is read again every ten minutes and after a registry refused it, so a rotated
+//! password needs no restart; what one ServiceAccount may read is never used for another; two contents of the same
+//! objects never share a scope. May not: log, show or compare outside of this file what a Secret holds.
 
 use crate::ports::{
-    Cluster, Credentials, EffectError, Identity, RegistryAccess, RegistryError, RegistrySettings,
-    StoredPolicy,
+    Certificates, Cluster, Credential, Credentials, EffectError, Identity, Proxy, RegistryAccess,
+    RegistryError, RegistrySettings, StoredPolicy,
 };
 use lockkeeper_core::image::Repository;
 use std::{
@@ -18,13 +19,13 @@ use tokio::time::Instant;
 
 /// The key of a `kubernetes.io/dockerconfigjson` Secret.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
-/// How long a Secret's value is used before it is read again.
+/// How long what was read is used before it is read again.
 const REREAD: Duration = Duration::from_mins(10);
 
 /// Whose credential a lookup uses: lookups of equal sources are shared, others never.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
-    /// Who reads the Secret; none where there is no Secret: then everybody asks the same way.
+    /// Who reads the objects; none where none is named: then everybody asks the same way.
     identity: Option<Identity>,
     settings: RegistrySettings,
 }
@@ -33,7 +34,10 @@ impl Source {
     /// The source of a policy.
     #[must_use]
     pub fn of(stored: &StoredPolicy) -> Self {
-        let identity = stored.registry.secret.as_ref().map(|_| stored.identity.clone());
+        let RegistrySettings { secret, pull_secrets_from, certificates, proxy, insecure: _ } =
+            &stored.registry;
+        let names = [secret, pull_secrets_from, certificates, proxy];
+        let identity = names.iter().any(|name| name.is_some()).then(|| stored.identity.clone());
         Self { identity, settings: stored.registry.clone() }
     }
 
@@ -51,15 +55,24 @@ pub struct AccessCache {
     held: Mutex<BTreeMap<Source, Slot>>,
 }
 
-/// One Secret as last read; the lock makes concurrent lookups read it once.
+/// What was last read; the lock makes concurrent lookups read it once.
 type Slot = Arc<tokio::sync::Mutex<Held>>;
 
 #[derive(Default)]
 struct Held {
-    value: Option<Vec<u8>>,
+    material: Material,
     read_at: Option<Instant>,
     /// Counts the different contents seen.
     revision: u64,
+}
+
+/// What the objects hold.
+#[derive(Default, PartialEq, Eq)]
+struct Material {
+    /// Where each docker configuration comes from, as `field: Secret namespace/name`, and its bytes.
+    configs: Vec<(String, Vec<u8>)>,
+    certificates: Certificates,
+    proxy: Option<Proxy>,
 }
 
 impl AccessCache {
@@ -75,37 +88,52 @@ impl AccessCache {
         repository: &Repository,
     ) -> Result<RegistryAccess, RegistryError> {
         let insecure = source.settings.insecure;
-        let (Some(identity), Some(secret)) = (&source.identity, &source.settings.secret) else {
-            return Ok(RegistryAccess { scope: "anonymous".into(), basic: None, insecure });
+        let Some(identity) = &source.identity else {
+            return Ok(RegistryAccess { scope: "anonymous".into(), insecure, ..RegistryAccess::default() });
         };
         let slot = Arc::clone(self.lock().entry(source.clone()).or_default());
         let mut held = slot.lock().await;
         if held.read_at.is_none_or(|at| at.elapsed() >= REREAD) {
-            let value = self
-                .cluster
-                .secret(identity, secret, DOCKER_CONFIG)
-                .await
-                .map_err(|error| unreadable(identity, secret, &error))?;
-            if held.value.as_ref() != Some(&value) {
+            let reader = Reader { cluster: &*self.cluster, identity };
+            let material = reader.all(&source.settings).await?;
+            if held.revision == 0 || held.material != material {
                 held.revision += 1;
-                held.value = Some(value);
+                held.material = material;
             }
             held.read_at = Some(Instant::now());
         }
-        let value = held.value.as_deref().unwrap_or_default();
-        let basic = self.credentials.basic(value, repository).map_err(|why| RegistryError {
-            reason: "SecretUnusable",
-            message: format!(
-                "spec.registry.secretRef: Secret {}/{secret}, key {DOCKER_CONFIG}: {why}",
-                identity.namespace
-            ),
-            retry_after: None,
-        })?;
-        let scope = format!("{}/{}/{secret}#{}", identity.namespace, identity.service_account, held.revision);
-        Ok(RegistryAccess { scope, basic, insecure })
+        let Material { configs, certificates, proxy } = &held.material;
+        let names = [&source.settings.secret, &source.settings.pull_secrets_from]
+            .map(|name| name.as_deref().unwrap_or("-"));
+        let account = &identity.service_account;
+        let scope = format!("{}/{account}/{}#{}", identity.namespace, names.join("/"), held.revision);
+        let credential = self.find(configs, repository)?;
+        Ok(RegistryAccess {
+            scope,
+            credential,
+            certificates: certificates.clone(),
+            proxy: proxy.clone(),
+            insecure,
+        })
     }
 
-    /// The registry refused the credential: the Secret is read again before its next use.
+    /// The first configuration that has one for this repository: the Secret of the policy before those of the account.
+    fn find(
+        &self,
+        configs: &[(String, Vec<u8>)],
+        repository: &Repository,
+    ) -> Result<Option<Credential>, RegistryError> {
+        for (place, config) in configs {
+            let found = self.credentials.find(config, repository);
+            let found = found.map_err(|why| unusable(&format!("{place}, key {DOCKER_CONFIG}: {why}")))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The registry refused the credential: what it came from is read again before its next use.
     pub async fn refused(&self, source: &Source) {
         let slot = self.lock().get(source).cloned();
         if let Some(slot) = slot {
@@ -123,17 +151,121 @@ impl AccessCache {
     }
 }
 
-fn unreadable(identity: &Identity, secret: &str, error: &EffectError) -> RegistryError {
-    let message = match error {
-        EffectError::Outdated(_) => format!(
-            "spec.registry.secretRef: there is no Secret {}/{secret} with the key {DOCKER_CONFIG}; create it \
-             with kubectl create secret docker-registry",
-            identity.namespace
-        ),
-        other => format!(
-            "spec.registry.secretRef: Secret {}/{secret} could not be read: {other}",
-            identity.namespace
-        ),
-    };
+/// Reads as one policy's ServiceAccount.
+struct Reader<'a> {
+    cluster: &'a dyn Cluster,
+    identity: &'a Identity,
+}
+
+/// The values of one Secret.
+struct Read {
+    /// `field: Secret namespace/name`.
+    place: String,
+    values: BTreeMap<String, Vec<u8>>,
+}
+
+impl Reader<'_> {
+    async fn all(&self, settings: &RegistrySettings) -> Result<Material, RegistryError> {
+        let mut material = Material::default();
+        if let Some(name) = &settings.secret {
+            let read = self.secret("secretRef", name).await?;
+            material.configs.push((read.place.clone(), read.required(DOCKER_CONFIG)?));
+        }
+        if let Some(account) = &settings.pull_secrets_from {
+            let names = self.cluster.pull_secrets(self.identity, account).await;
+            let names = names.map_err(|error| {
+                let namespace = &self.identity.namespace;
+                unreadable(
+                    &format!("spec.registry.pullSecretsFrom: ServiceAccount {namespace}/{account}"),
+                    &error,
+                )
+            })?;
+            for name in names {
+                let read = self.secret("pullSecretsFrom", &name).await?;
+                material.configs.push((read.place.clone(), read.required(DOCKER_CONFIG)?));
+            }
+        }
+        if let Some(name) = &settings.certificates {
+            material.certificates = self.secret("certSecretRef", name).await?.certificates()?;
+        }
+        if let Some(name) = &settings.proxy {
+            material.proxy = Some(self.secret("proxySecretRef", name).await?.proxy()?);
+        }
+        Ok(material)
+    }
+
+    async fn secret(&self, field: &str, name: &str) -> Result<Read, RegistryError> {
+        let place = format!("spec.registry.{field}: Secret {}/{name}", self.identity.namespace);
+        match self.cluster.secret(self.identity, name).await {
+            Ok(values) => Ok(Read { place, values }),
+            Err(EffectError::Outdated(_)) => {
+                let create = match field {
+                    "certSecretRef" => "create it with ca.crt, or tls.crt and tls.key",
+                    "proxySecretRef" => "create it with address",
+                    _ => {
+                        "create it with kubectl create secret docker-registry, which writes the key .dockerconfigjson"
+                    }
+                };
+                Err(unread(format!("{place} is not there; {create}")))
+            }
+            Err(error) => Err(unreadable(&place, &error)),
+        }
+    }
+}
+
+impl Read {
+    fn text(&self, key: &str) -> Result<Option<String>, RegistryError> {
+        let Some(value) = self.values.get(key) else { return Ok(None) };
+        let text = String::from_utf8(value.clone());
+        let text = text.map_err(|_| unusable(&format!("{}, key {key}: it is no text", self.place)))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    fn required(&self, key: &str) -> Result<Vec<u8>, RegistryError> {
+        self.values.get(key).cloned().ok_or_else(|| {
+            let has = self.values.keys().cloned().collect::<Vec<_>>().join(", ");
+            unusable(&format!("{}: it has no key {key}, only [{has}]; add that key", self.place))
+        })
+    }
+
+    fn certificates(&self) -> Result<Certificates, RegistryError> {
+        let authority = self.values.get("ca.crt").cloned();
+        let own = match (self.values.get("tls.crt"), self.values.get("tls.key")) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            _ => {
+                return Err(unusable(&format!(
+                    "{}: tls.crt and tls.key go together; add the other",
+                    self.place
+                )));
+            }
+        };
+        if authority.is_none() && own.is_none() {
+            let why = "it has neither ca.crt nor tls.crt and tls.key; add one of them";
+            return Err(unusable(&format!("{}: {why}", self.place)));
+        }
+        Ok(Certificates { authority, own })
+    }
+
+    fn proxy(&self) -> Result<Proxy, RegistryError> {
+        self.required("address")?;
+        let address = self.text("address")?.unwrap_or_default();
+        let credential = match (self.text("username")?, self.text("password")?) {
+            (Some(user), password) => Some((user, password.unwrap_or_default())),
+            (None, _) => None,
+        };
+        Ok(Proxy { address, credential })
+    }
+}
+
+fn unusable(message: &str) -> RegistryError {
+    RegistryError { reason: "SecretUnusable", message: message.to_owned(), retry_after: None }
+}
+
+fn unreadable(place: &str, error: &EffectError) -> RegistryError {
+    unread(format!("{place} could not be read: {error}"))
+}
+
+fn unread(message: String) -> RegistryError {
     RegistryError { reason: "SecretUnreadable", message, retry_after: None }
 }

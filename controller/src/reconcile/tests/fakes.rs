@@ -2,9 +2,9 @@
 
 use crate::{
     ports::{
-        Clock, Cluster, ClusterView, Counted, Credentials, Depth, EffectError, Fence, FenceCheck, Identity,
-        Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError, RegistrySettings,
-        Rights, StoredPolicy, Wakes,
+        Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
+        Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
+        RegistrySettings, Rights, StoredPolicy, Wakes,
     },
     reconcile::{
         Reconciler, World,
@@ -63,6 +63,10 @@ pub struct Fake {
     /// No reference can be looked up.
     pub unreachable: AtomicBool,
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Of every ServiceAccount.
+    pub pull_secrets: Mutex<Vec<String>>,
+    /// Secrets with other keys.
+    pub certificates: Mutex<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
     pub woken: Mutex<Vec<PolicyKey>>,
     began: Mutex<Option<Instant>>,
 }
@@ -90,7 +94,7 @@ impl Fake {
             generation: 1,
             resource_version: self.next_version(),
             identity: Identity { namespace: "platform".into(), service_account: "promoter".into() },
-            registry: RegistrySettings { secret: secret.map(str::to_owned), insecure: false },
+            registry: RegistrySettings { secret: secret.map(str::to_owned), ..RegistrySettings::default() },
             status: looked_at(&policy(name)),
             policy: Ok(Arc::new(policy(name))),
         };
@@ -270,13 +274,24 @@ impl Cluster for Fake {
         &'a self,
         identity: &'a Identity,
         name: &'a str,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<u8>, EffectError>> {
+    ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, EffectError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(format!("secret {name} as {}", identity.service_account));
+            if let Some(values) = self.certificates.lock().unwrap().get(name).cloned() {
+                return Ok(values);
+            }
             let found = self.secrets.lock().unwrap().get(name).cloned();
-            found.ok_or_else(|| EffectError::Outdated(format!("secrets platform/{name}")))
+            let found = found.ok_or_else(|| EffectError::Outdated(format!("secrets platform/{name}")))?;
+            Ok(BTreeMap::from([(".dockerconfigjson".to_owned(), found)]))
         })
+    }
+
+    fn pull_secrets<'a>(
+        &'a self,
+        _: &'a Identity,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<String>, EffectError>> {
+        Box::pin(async { Ok(self.pull_secrets.lock().unwrap().clone()) })
     }
 }
 
@@ -345,7 +360,10 @@ impl Registry for Fake {
             let unauthorised =
                 || RegistryError { reason: "AuthFailed", message: "401".into(), retry_after: None };
             let accepted = self.accepted.lock().unwrap().clone();
-            let password = access.basic.as_ref().map(|(_, password)| password.as_str());
+            let password = match &access.credential {
+                Some(Credential::Basic(_, password)) => Some(password.as_str()),
+                _ => None,
+            };
             if accepted.as_deref().is_some_and(|accepted| password != Some(accepted)) {
                 return Err(unauthorised());
             }
@@ -396,8 +414,9 @@ impl Registry for Fake {
 }
 
 impl Credentials for Fake {
-    fn basic(&self, value: &[u8], _: &Repository) -> Result<Option<(String, String)>, String> {
-        Ok(Some(("robot".into(), String::from_utf8_lossy(value).into_owned())))
+    fn find(&self, value: &[u8], _: &Repository) -> Result<Option<Credential>, String> {
+        let password = String::from_utf8_lossy(value).into_owned();
+        Ok(Some(Credential::Basic("robot".into(), password)).filter(|_| value != b"other registry"))
     }
 }
 

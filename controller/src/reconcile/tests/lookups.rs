@@ -81,7 +81,7 @@ async fn i12_r23_policies_with_credentials_of_their_own_share_nothing() {
     sleep(Duration::from_secs(1)).await;
     let mut listings = bench.listings();
     listings.sort();
-    let scopes = ["anonymous", "platform/promoter/one#1", "platform/promoter/two#1"];
+    let scopes = ["anonymous", "platform/promoter/one/-#1", "platform/promoter/two/-#1"];
     assert_eq!(listings, scopes.map(|scope| format!("tags registry.example.com/otel as {scope}")));
 }
 
@@ -116,7 +116,7 @@ async fn r15_a_rotated_password_is_read_again_after_a_refusal_without_a_restart(
     *bench.fake.tags.lock().unwrap() = Some(vec!["1.0.0".into()]);
     sleep(INTERVAL).await;
     assert_eq!(bench.scan("a", Some("ecr")).failing, None);
-    assert!(bench.listings().last().is_some_and(|last| last.ends_with("ecr#2")), "{:?}", bench.listings());
+    assert!(bench.listings().last().is_some_and(|last| last.ends_with("ecr/-#2")), "{:?}", bench.listings());
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,6 +138,75 @@ async fn r15_a_rotated_password_works_on_the_next_request() {
     let refused = listings.iter().rposition(|asked| asked.ends_with("#1")).unwrap();
     assert!(listings[refused + 1..].iter().all(|asked| asked.ends_with("#2")), "{listings:?}");
     assert!(listings[refused - 1].ends_with("#1") && listings.len() > refused + 3, "{listings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_secrets_are_used_in_their_order_after_the_policys_own() {
+    let bench = Bench::new(&["1.0.0"]);
+    for (name, value) in [("none", "other registry"), ("first", "1"), ("second", "2")] {
+        bench.fake.secrets.lock().unwrap().insert(name.into(), value.into());
+    }
+    *bench.fake.pull_secrets.lock().unwrap() = vec!["none".into(), "first".into(), "second".into()];
+    *bench.fake.accepted.lock().unwrap() = Some("1".into());
+    let key = bench.fake.store("a", None);
+    bench.fake.change(&key, |stored| stored.registry.pull_secrets_from = Some("pullers".into()));
+    let scan = |secret: Option<&str>| {
+        bench.fake.change(&key, |stored| stored.registry.secret = secret.map(str::to_owned));
+        let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+        bench.lookups.scan(&key, &Source::of(&stored), &policy("a").image, INTERVAL)
+    };
+    scan(None);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scan(None).listing.map(|listing| listing.len()), Some(1));
+    let reads: Vec<String> =
+        bench.fake.asked.lock().unwrap().iter().filter(|a| a.starts_with("secret")).cloned().collect();
+    assert!(reads.iter().all(|read| read.ends_with(" as promoter")), "{reads:?}");
+    // The policy's own goes first, and has another scope.
+    *bench.fake.accepted.lock().unwrap() = Some("2".into());
+    scan(Some("second"));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scan(Some("second")).failing, None);
+    assert!(bench.listings().last().unwrap().ends_with("platform/promoter/second/pullers#1"));
+}
+
+/// What a policy says of its registry.
+type Change = fn(&mut crate::ports::RegistrySettings);
+
+#[tokio::test(start_paused = true)]
+async fn row_19_secrets_with_other_keys_name_what_is_missing() {
+    let bench = Bench::new(&["1.0.0"]);
+    let key = bench.fake.store("a", None);
+    let scan = || {
+        let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+        bench.lookups.scan(&key, &Source::of(&stored), &policy("a").image, INTERVAL)
+    };
+    let certificates: Change = |registry| registry.certificates = Some("s".into());
+    let proxy: Change = |registry| registry.proxy = Some("s".into());
+    let credential: Change = |registry| registry.secret = Some("s".into());
+    for (change, has, parts) in [
+        (certificates, "ca.pem", "spec.registry.certSecretRef: Secret platform/s: it has neither ca.crt nor"),
+        (certificates, "tls.crt", "tls.crt and tls.key go together"),
+        (proxy, "url", "spec.registry.proxySecretRef: Secret platform/s: it has no key address, only [url]"),
+        (credential, "config", "it has no key .dockerconfigjson, only [config]; add that key"),
+    ] {
+        let values = [(has.to_owned(), b"c4n4ry".to_vec())].into();
+        bench.fake.certificates.lock().unwrap().insert("s".into(), values);
+        bench.fake.change(&key, |stored| {
+            stored.registry = crate::ports::RegistrySettings::default();
+            change(&mut stored.registry);
+        });
+        scan();
+        sleep(Duration::from_secs(1)).await;
+        let failing = scan().failing.unwrap();
+        assert_eq!(failing.reason, "SecretUnusable", "{}", failing.message);
+        assert!(
+            failing.message.contains(parts) && !failing.message.contains("c4n4ry"),
+            "{}",
+            failing.message
+        );
+        bench.lookups.forget(&key);
+    }
+    assert!(bench.listings().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 
-use crate::ports::{Depth, Registry as _, RegistryAccess};
+use crate::ports::{Credential, Depth, Registry as _, RegistryAccess};
 
 type Script = Box<dyn Fn(&Asked) -> Response + Send + Sync>;
 
@@ -367,4 +367,65 @@ async fn a_credential_appears_in_no_error_or_debug_text() {
             assert!(!text.contains(secret), "script {n}: {text}");
         }
     }
+}
+
+/// As ACR and Docker Hub give tokens for an identity token: by POST, and never by GET.
+async fn with_exchange(answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Fake {
+    Fake::start(REGISTRY, move |asked| match (asked.path(), asked.authorization()) {
+        ("/token", _) => answer(asked),
+        (_, "Bearer exchanged") => tags(asked),
+        _ => challenge(asked, ",service=\"reg\",scope=\"repository:team/app:pull\""),
+    })
+    .await
+}
+
+fn with_identity() -> RegistryAccess {
+    RegistryAccess { credential: Some(Credential::Identity(CANARY_TOKEN.into())), ..canary_access() }
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_by_oauth_and_only_for_the_realm() {
+    let fake = with_exchange(|_| json_body(&json!({"access_token": "exchanged", "expires_in": 300}))).await;
+    let client = client(&[&fake]);
+    for _ in 0..3 {
+        client.tags(&with_identity(), &fake.repository("team/app")).await.unwrap();
+    }
+    assert_eq!((fake.count("POST /token"), fake.count("GET /token"), fake.count("GET /v2/")), (1, 0, 4));
+    let asked = &fake.log()[1];
+    assert_eq!(asked.uri, "/token", "nothing stands in the address");
+    assert_eq!(
+        asked.body,
+        "grant_type=refresh_token&client_id=lockkeeper&refresh_token=c4n4ry-token&service=reg\
+         &scope=repository%3Ateam%2Fapp%3Apull"
+    );
+    assert!(fake.log().iter().enumerate().all(|(n, asked)| n == 1 || !asked.body.contains("c4n4ry")));
+}
+
+#[tokio::test]
+async fn an_identity_token_that_is_over_is_refused_and_never_redirected() {
+    for status in [400, 401] {
+        let fake = with_exchange(move |_| respond(status, &[], "{\"error\": \"invalid_grant\"}")).await;
+        let failed = client(&[&fake]).tags(&with_identity(), &fake.repository("team/app")).await.unwrap_err();
+        assert_eq!((failed.reason, fake.log().len()), ("AuthFailed", 2), "{failed}");
+    }
+    let thief = Fake::start("127.0.0.3", |_| json_body(&json!({"access_token": "exchanged"}))).await;
+    let to = format!("http://{}/token", thief.at);
+    let fake = with_exchange(move |_| respond(307, &[("location", &to)], "")).await;
+    let failed =
+        client(&[&fake, &thief]).tags(&with_identity(), &fake.repository("team/app")).await.unwrap_err();
+    assert_eq!((failed.reason, thief.log().len()), ("BadAnswer", 0), "{failed}");
+}
+
+#[tokio::test]
+async fn a_registry_token_is_sent_as_it_is_and_once() {
+    let fake = with_exchange(|_| respond(500, &[], "")).await;
+    let token =
+        |text: &str| RegistryAccess { credential: Some(Credential::Token(text.into())), ..canary_access() };
+    let client = client(&[&fake]);
+    for _ in 0..2 {
+        client.tags(&token("exchanged"), &fake.repository("team/app")).await.unwrap();
+    }
+    assert_eq!((fake.count("GET /v2/"), fake.log().len()), (3, 3));
+    let failed = client.tags(&token("other"), &fake.repository("team/app")).await.unwrap_err();
+    assert_eq!((failed.reason, fake.log().len()), ("AuthFailed", 5));
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::support::*;
 use crate::hosts::{Class, HostPolicy};
-use crate::ports::{Registry as _, RegistryAccess, RegistryError};
+use crate::ports::{Certificates, Credential, Proxy, Registry as _, RegistryAccess, RegistryError};
 use crate::registry::{OciRegistry, Options};
 
 type Script = Box<dyn Fn(&Asked) -> Response + Send + Sync>;
@@ -205,6 +205,19 @@ async fn row_27_the_own_host_and_public_realms_get_the_credential() {
 }
 
 #[tokio::test]
+async fn row_27_an_identity_token_goes_to_no_private_realm_on_another_host() {
+    let realm = Fake::start("127.0.0.3", |_| json_body(&json!({"token": "good"}))).await;
+    let fake = registry_of(&format!("http://{}/token", realm.at)).await;
+    let identity = RegistryAccess { credential: Some(Credential::Identity("c4n4ry".into())), ..anonymous() };
+    // The registry is listed, the realm is not: over plain HTTP it is not asked at all.
+    let allowed = [fake.at.to_string()];
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    let client = trusting(&allowed, false, Names::new(&[]));
+    assert!(client.tags(&identity, &fake.repository("team/app")).await.is_err());
+    assert!(realm.log().iter().all(|asked| !asked.body.contains("c4n4ry")), "{:?}", realm.log());
+}
+
+#[tokio::test]
 async fn row_27_a_realm_without_tls_is_refused() {
     let plain = Fake::start(REGISTRY, |_| json_body(&json!({"token": "good"}))).await;
     let fake = registry_of(&format!("http://{}/token", plain.at)).await;
@@ -273,4 +286,92 @@ fn extra_certificates_that_are_none_are_refused() {
         let failed = OciRegistry::new(Arc::new(HostPolicy::default()), options).unwrap_err();
         assert_eq!(failed.reason, "TLSUntrusted", "{failed}");
     }
+}
+
+fn with(certificates: Certificates) -> RegistryAccess {
+    RegistryAccess { certificates, ..over_tls(signed_in("u", "p")) }
+}
+
+#[tokio::test]
+async fn r22_a_policys_own_authority_is_believed_by_it_alone_and_may_be_swapped() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let fake = Fake::start_tls(REGISTRY, 0, old.server(&[REGISTRY], YEARS), tags).await;
+    let client = trusting(&[REGISTRY], false, Names::new(&[]));
+    let repository = fake.repository("team/app");
+    let believing = |authority: &Authority| {
+        with(Certificates { authority: Some(authority.pem.clone()), ..Certificates::default() })
+    };
+    assert_eq!(client.tags(&believing(&old), &repository).await.unwrap().len(), 1);
+    for access in [believing(&new), with(Certificates::default())] {
+        assert_eq!(client.tags(&access, &repository).await.unwrap_err().reason, "TLSUntrusted");
+    }
+    // Those that the installation believes are believed still.
+    let shared = tls_fake(REGISTRY, 0, tags).await;
+    assert!(client.tags(&believing(&old), &shared.repository("team/app")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_of_our_own_is_shown_where_it_is_asked_for() {
+    let clients = Authority::new();
+    let server = Authority::shared().server_with(&[REGISTRY], YEARS, Some(&clients));
+    let fake = Fake::start_tls(REGISTRY, 0, server, tags).await;
+    let (client, repository) = (trusting(&[REGISTRY], false, Names::new(&[])), fake.repository("team/app"));
+    let showing = |authority: &Authority| {
+        with(Certificates { own: Some(authority.client()), ..Certificates::default() })
+    };
+    assert!(client.tags(&showing(&clients), &repository).await.is_ok());
+    assert!(client.tags(&showing(&Authority::new()), &repository).await.is_err());
+    assert!(client.tags(&with(Certificates::default()), &repository).await.is_err());
+    assert_eq!(fake.log().len(), 1);
+}
+
+#[tokio::test]
+async fn row_19_certificates_that_are_none_name_the_key_and_nothing_of_it() {
+    let client = trusting(&[REGISTRY], false, Names::new(&[]));
+    let (certificate, key) = Authority::shared().client();
+    let (_, other) = Authority::shared().client();
+    for (certificates, key) in [
+        (Certificates { authority: Some(b"c4n4ry".to_vec()), own: None }, "ca.crt"),
+        (Certificates { authority: None, own: Some((b"c4n4ry".to_vec(), key.clone())) }, "tls.crt"),
+        (Certificates { authority: None, own: Some((certificate.clone(), b"c4n4ry".to_vec())) }, "tls.key"),
+        (Certificates { authority: None, own: Some((certificate, other)) }, "tls.key"),
+    ] {
+        let repository = format!("{REGISTRY}:1/team/app").parse().unwrap();
+        let failed = client.tags(&with(certificates), &repository).await.unwrap_err();
+        assert_eq!(failed.reason, "SecretUnusable", "{failed}");
+        assert!(failed.message.contains(key) && !failed.message.contains("c4n4ry"), "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_one_is_named_and_is_checked_as_every_host() {
+    let proxy = Fake::start("127.0.0.3", tags).await;
+    let hosts = |allowed: &[&str]| {
+        let hosts = HostPolicy::new(allowed, false).unwrap();
+        OciRegistry::with_lookup(Arc::new(hosts), Options::default(), Names::new(&[])).unwrap()
+    };
+    let through = |address: &str| RegistryAccess {
+        proxy: Some(Proxy { address: address.into(), credential: Some(("c4n4ry".into(), "secret".into())) }),
+        ..anonymous()
+    };
+    let repository = "registry.test:5000/team/app".parse().unwrap();
+    let address = format!("http://{}", proxy.at);
+    // The registry's name is resolved by the proxy only.
+    let client = hosts(&["registry.test", &proxy.at.to_string()]);
+    assert_eq!(client.tags(&through(&address), &repository).await.unwrap().len(), 1);
+    assert_eq!(proxy.asked(), ["GET http://registry.test:5000/v2/team/app/tags/list?n=1000"]);
+    let said = &proxy.log()[0].headers["proxy-authorization"];
+    assert_eq!(said, "Basic YzRuNHJ5OnNlY3JldA==");
+
+    let unlisted = hosts(&["registry.test"]);
+    let failed = unlisted.tags(&through(&address), &repository).await.unwrap_err();
+    assert_eq!((failed.reason, proxy.log().len()), ("HostDenied", 1), "{failed}");
+    for wrong in ["", "proxy:3128", "socks5://127.0.0.3:1", "http://user:c4n4ry@127.0.0.3:1"] {
+        let failed = client.tags(&through(wrong), &repository).await.unwrap_err();
+        assert!(failed.reason == "SecretUnusable" && !failed.message.contains("c4n4ry"), "{wrong}: {failed}");
+    }
+    // A forbidden address is forbidden behind a proxy, too.
+    let metadata = "169.254.169.254/team/app".parse().unwrap();
+    assert_eq!(client.tags(&through(&address), &metadata).await.unwrap_err().reason, "HostDenied");
+    assert_eq!(proxy.log().len(), 1);
 }

@@ -12,12 +12,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode, header};
 use lockkeeper_core::image::{Digest, Repository};
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::hosts::{HostPolicy, Lookup};
-use crate::ports::{Listing, Reference, RegistryAccess};
+use crate::ports::{Credential, Listing, Reference, RegistryAccess};
 use crate::registry::manifest::{OCI_INDEX, OCI_MANIFEST};
 use crate::registry::{OciRegistry, Options};
 
@@ -31,6 +32,7 @@ pub(super) struct Asked {
     /// Path and query.
     pub uri: String,
     pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Asked {
@@ -67,10 +69,13 @@ struct Shared {
 }
 
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 65_536).await.unwrap();
     let asked = Asked {
-        method: request.method().clone(),
-        uri: request.uri().to_string(),
-        headers: request.headers().clone(),
+        method: head.method,
+        uri: head.uri.to_string(),
+        headers: head.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
     };
     shared.log.lock().unwrap().push(asked.clone());
     (shared.script)(&asked)
@@ -178,8 +183,26 @@ impl Authority {
         SHARED.get_or_init(Self::new)
     }
 
+    /// A certificate of this authority and its key, in PEM form.
+    pub(super) fn client(&self) -> (Vec<u8>, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["lockkeeper".to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+    }
+
     /// A server's certificate for these names, until this year.
     pub(super) fn server(&self, names: &[&str], until: i32) -> Arc<rustls::ServerConfig> {
+        self.server_with(names, until, None)
+    }
+
+    /// The same; clients must show a certificate of `clients`.
+    pub(super) fn server_with(
+        &self,
+        names: &[&str],
+        until: i32,
+        clients: Option<&Self>,
+    ) -> Arc<rustls::ServerConfig> {
         let key = rcgen::KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut parameters = rcgen::CertificateParams::new(names).unwrap();
@@ -188,10 +211,21 @@ impl Authority {
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap().der().clone();
         let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = match clients {
+            None => rustls::server::WebPkiClientVerifier::no_client_auth(),
+            Some(clients) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&clients.pem).unwrap()).unwrap();
+                let roots = Arc::new(roots);
+                let builder =
+                    rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+                builder.build().unwrap()
+            }
+        };
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_single_cert(vec![certificate], key)
             .unwrap();
         Arc::new(config)
@@ -236,14 +270,15 @@ pub(super) fn client_with(fakes: &[&Fake], options: Options) -> OciRegistry {
 }
 
 pub(super) fn anonymous() -> RegistryAccess {
-    RegistryAccess { scope: "ns/anonymous".into(), basic: None, insecure: true }
+    RegistryAccess { scope: "ns/anonymous".into(), insecure: true, ..RegistryAccess::default() }
 }
 
 pub(super) fn signed_in(user: &str, password: &str) -> RegistryAccess {
     RegistryAccess {
         scope: format!("ns/{user}"),
-        basic: Some((user.into(), password.into())),
+        credential: Some(Credential::Basic(user.into(), password.into())),
         insecure: true,
+        ..RegistryAccess::default()
     }
 }
 

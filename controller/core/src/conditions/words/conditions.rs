@@ -106,13 +106,13 @@ pub const REGISTRY: &[Word] = &[
     ),
     word(
         "SecretUnreadable",
-        "the Secret of `spec.registry.secretRef` cannot be read as the policy's ServiceAccount",
+        "a Secret or ServiceAccount that `spec.registry` names cannot be read as the policy's ServiceAccount",
         "make it, or grant `get` on it",
     ),
     word(
         "SecretUnusable",
-        "the Secret holds no credential that can be used",
-        "it must be of type `kubernetes.io/dockerconfigjson`",
+        "a Secret that `spec.registry` names holds nothing that can be used: a credential, certificates, a proxy",
+        "the message names the key; a credential is of type `kubernetes.io/dockerconfigjson`",
     ),
     word(
         "NotFound",
