@@ -28,12 +28,27 @@ fn a_closed_pipe_is_no_panic_and_no_error() {
 }
 
 #[test]
-fn nobody_has_to_read_the_help_or_a_complaint() {
-    for (args, code) in
-        [(&["--help"][..], 0), (&["get", "--no-such-flag"], 2), (&["get", "--kubeconfig", "/none"], 1)]
-    {
-        let mut child =
-            Command::new(program()).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn nobody_has_to_read_what_a_command_says() {
+    let incident = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/incident.yaml");
+    for (args, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["get", "--no-such-flag"], 2),
+        (&["get", "--kubeconfig", "/none"], 1),
+        (&["completion", "zsh"], 0),
+        (&["resolve", "--offline", "nginx"], 0),
+        (&["resolve", "--offline", "-o", "json", "nginx"], 0),
+        (&["select", "--tags", "-", "--semver", ">=1"], 3),
+        (&["simulate", incident], 0),
+        (&["simulate", incident, "-o", "json"], 0),
+    ] {
+        let mut child = Command::new(program())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         drop((child.stdout.take(), child.stderr.take()));
         assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
     }

@@ -126,6 +126,21 @@ fn plan_says_what_is_missing_and_writes_nothing() {
             ensure!(reviews.contains(&event.object().resource.as_str()), "plan wrote: {event:?}");
         }
 
+        let mut as_json = args.to_vec();
+        as_json.extend(["-o", "json"]);
+        let output = lockkeeper(&kubeconfig, &as_json).await?;
+        ensure!(output.status.code() == Some(6), "{output:?}");
+        let plan: Value = serde_json::from_slice(&output.stdout)?;
+        ensure!(plan["candidate"]["version"] == "0.29.0" && plan["mode"] == "Observe", "{plan:#}");
+        let stage = &plan["stages"][0];
+        ensure!(stage["pods"] == json!({"matching": 3, "ready": 3}), "{plan:#}");
+        ensure!(stage["pins"][&namespace][0]["tag"] == "0.29.0", "{plan:#}");
+        let problems = plan["problems"].as_array().context("problems")?;
+        ensure!(
+            problems.iter().any(|one| one.as_str().is_some_and(|one| one.contains("patch pods"))),
+            "{plan:#}"
+        );
+
         for object in consent(&namespace) {
             apply_object(&test.admin, object).await?;
         }

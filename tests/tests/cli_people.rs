@@ -5,14 +5,18 @@
 mod asks;
 #[path = "cli_people/looks.rs"]
 mod looks;
+#[path = "cli_people/shells.rs"]
+mod shells;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::controller::program;
 use e2e::scene::Scene;
-use e2e::{Pushed, Test};
+use e2e::{PATIENCE, Pushed, Test};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::process::Stdio;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 /// What a command ended with.
 #[derive(Debug)]
@@ -31,6 +35,17 @@ impl Ended {
         }
         Ok(self)
     }
+}
+
+/// Runs a command whose standard output and standard error are pipes that were closed before it wrote anything: it ends by
+/// itself with one of its own exit codes, neither by a signal nor by a panic (101).
+async fn unheard(mut command: Command, what: &str) -> Result<()> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    drop((child.stdout.take(), child.stderr.take()));
+    let status = timeout(PATIENCE, child.wait()).await.with_context(|| format!("{what} does not end"))??;
+    let code = status.code().with_context(|| format!("{what}: {status}"))?;
+    ensure!((0..=6).contains(&code), "{what}: {status}");
+    Ok(())
 }
 
 /// A scene and somebody at its command line.
@@ -65,6 +80,11 @@ impl Desk {
             out: text(output.stdout)?,
             err: text(output.stderr)?,
         })
+    }
+
+    /// Runs a command with pipes that nobody reads.
+    async fn speaks_to_nobody(&self, args: &[&str]) -> Result<()> {
+        unheard(self.command("admin", args)?, &args.join(" ")).await
     }
 
     async fn runs(&self, args: &[&str]) -> Result<Ended> {

@@ -1,6 +1,10 @@
 //! One policy with everything the API server holds about it: what `explain`, `history` and the requests look at.
 
-use super::{Failure, cluster::Session, output::say};
+use super::{
+    Failure,
+    cluster::{KubectlArgs, Session},
+    output::{Colour, Paint, say},
+};
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use lockkeeper_api::{ImagePolicy, Intervention, Quarantine, names};
@@ -15,6 +19,35 @@ pub struct InstallationArgs {
     /// The namespace that the controller is installed into.
     #[arg(long, value_name = "NAME", default_value = names::NAMESPACE, help_heading = "Cluster")]
     pub installation_namespace: String,
+}
+
+/// One policy that somebody looks at.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OnePolicy {
+    #[command(flatten)]
+    cluster: KubectlArgs,
+    #[command(flatten)]
+    installation: InstallationArgs,
+    /// The policy.
+    #[arg(add = super::complete::policies())]
+    policy: String,
+    /// Whether to use colours.
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+impl OnePolicy {
+    /// Reads it, and what concerns it.
+    pub async fn load(&self) -> Result<(Session, Loaded), Failure> {
+        let session = Session::open(&self.cluster).await?;
+        let loaded = Loaded::of(&session, &self.policy, &self.installation.installation_namespace).await?;
+        Ok((session, loaded))
+    }
+
+    /// With colours, or without.
+    pub fn paint(&self) -> Paint {
+        Paint::new(self.color)
+    }
 }
 
 /// A policy and what concerns it.

@@ -1,12 +1,14 @@
 //! What people look at while something happens.
 
-use crate::Desk;
+use crate::{Desk, unheard};
 use anyhow::{Context as _, Result, ensure};
+use e2e::controller::program;
 use e2e::install::{CONTROLLER, apply_object};
 use e2e::{PATIENCE, run};
 use serde_json::json;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 #[test]
@@ -39,6 +41,43 @@ fn a_watch_shows_what_changes_and_ends_when_nobody_reads() {
         desk.scene.push("0.28.2").await?;
         let output = timeout(PATIENCE, watch.wait_with_output()).await??;
         ensure!(output.status.code() == Some(0) && output.stderr.is_empty(), "{output:?}");
+        desk.scene.finish().await
+    });
+}
+
+#[test]
+fn nobody_has_to_read_what_a_command_says() {
+    run("nobody_has_to_read_what_a_command_says", async |test| -> Result<()> {
+        let desk = Desk::set(test, "cli-pipes").await?;
+        desk.adopted(|_| {}).await?;
+        let file = desk.scene.bed.folder().join(format!("{}.yaml", desk.scene.namespace));
+        let policy = desk.scene.policy(&e2e::scene::Scene::pods_target());
+        std::fs::write(&file, serde_json::to_string(&policy)?)?;
+        let file = file.display().to_string();
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for args in [
+            &["get"][..],
+            &["get", "-o", "json"],
+            &["get", "-o", "wide"],
+            &["explain", "otel"],
+            &["explain", "otel", "-o", "yaml"],
+            &["history", "otel"],
+            &["history", "otel", "-o", "markdown"],
+            &["check"],
+            &["check", "-o", "json"],
+            &["hold", "otel", "--reason", "x", "--dry-run"],
+            &["hold", "otel", "--reason", "x"],
+            &["resume", "otel"],
+            &["rollback", "otel", "--reason", "x"],
+            &["quarantine", "--digest", &digest, "--reason", "x"],
+            &["unquarantine", &digest, "--reason", "x"],
+        ] {
+            desk.speaks_to_nobody(args).await?;
+        }
+        // It has no namespace flag: its file says which.
+        let mut plan = Command::new(program()?);
+        plan.args(["plan", "-f", &file]).env("KUBECONFIG", desk.kubeconfig("admin")?);
+        unheard(plan, "plan").await?;
         desk.scene.finish().await
     });
 }
@@ -116,13 +155,15 @@ fn a_check_finds_the_installation_well_and_names_the_policy_that_is_not() {
         let health = |what: &str| {
             found.iter().find(|one| one["what"] == what).map(|one| one["health"].clone()).unwrap_or_default()
         };
-        for what in ["API server", "clock", "pins at birth", "who may ask", "rights"] {
+        for what in ["API server", "clock", "pins at birth", "who may ask", "rights", "accounts"] {
             ensure!(health(what) == "Good", "{what}: {found:#?}");
         }
         let kinds =
             found.iter().filter(|one| one["what"].as_str().is_some_and(|what| what.starts_with("kind ")));
         ensure!(kinds.filter(|one| one["health"] == "Good").count() == 4, "{found:#?}");
         ensure!(health(&ours).is_null(), "nothing to say of ours: {found:#?}");
+        let account = format!("account {}/promoter", desk.scene.namespace);
+        ensure!(health(&account).is_null(), "the promoter may write what it should: {found:#?}");
 
         // The controller of these tests runs alone. What an election would leave is read as it stands.
         for (renewed, judged) in
@@ -146,6 +187,17 @@ fn a_check_finds_the_installation_well_and_names_the_policy_that_is_not() {
             })
             .await?;
         let (code, found) = findings("admin").await?;
+        let promoter =
+            found.iter().find(|one| one["what"] == *account).with_context(|| format!("{found:#?}"))?;
+        let said = promoter["message"].as_str().unwrap_or_default();
+        for right in
+            ["may not patch pods in namespace", "may not create imagepins.lockkeeper.dev in namespace"]
+        {
+            ensure!(promoter["health"] == "Bad" && said.contains(right), "{promoter:#}");
+        }
+        // A controller that may not act as it is another one's here: an account without that right.
+        let stranger = desk.runs(&["check", "-o", "json", "--service-account", "nobody"]).await?;
+        ensure!(stranger.out.contains("the controller may not act as it"), "{stranger:?}");
         let one = found.iter().find(|one| one["what"] == *ours).with_context(|| format!("{found:#?}"))?;
         ensure!(code == 6 && one["health"] == "Bad", "{code}: {one:#}");
         ensure!(one["then"].as_str().is_some_and(|then| then.contains("lockkeeper explain otel")), "{one:#}");

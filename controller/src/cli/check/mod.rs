@@ -4,8 +4,10 @@
 //! Guarantees: what may not be looked at is said, and never counts as healthy; every finding that is not good says what
 //! to do; exit code 6 if anything is bad.
 
+mod accounts;
 mod installation;
 mod policies;
+mod reviews;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use super::{
     known::InstallationArgs,
     output::{Colour, Machine, Paint, Style, machine, plain, print},
 };
+use crate::ports::Identity;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -101,6 +104,10 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     findings.push(installation::leader(&session, namespace, &args.lease_name, skew).await);
     findings
         .push(rights::of_the_controller(&session, namespace, &args.service_account, &args.lease_name).await);
+    let (namespace, service_account) = (namespace.clone(), args.service_account.clone());
+    let reviews =
+        reviews::Reviews { session: session.clone(), controller: Identity { namespace, service_account } };
+    findings.extend(accounts::look(&session, &reviews).await);
     findings.extend(policies::look(&session).await);
     match args.output {
         Output::Text => print(&text(&findings, Paint::new(args.color)))?,

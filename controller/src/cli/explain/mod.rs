@@ -12,27 +12,18 @@ pub use found::word as meaning;
 
 use super::{
     Failure,
-    cluster::{KubectlArgs, Session},
-    known::{InstallationArgs, Loaded},
-    output::{Colour, Machine, Paint, machine, print},
+    known::OnePolicy,
+    output::{Machine, machine, print},
     when::When,
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    cluster: KubectlArgs,
-    #[command(flatten)]
-    installation: InstallationArgs,
-    /// The policy.
-    #[arg(add = super::complete::policies())]
-    policy: String,
+    asked: OnePolicy,
     /// The format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Whether to use colours.
-    #[arg(long, value_enum, default_value_t = Colour::Auto)]
-    color: Colour,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,12 +34,11 @@ enum Output {
 }
 
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let session = Session::open(&args.cluster).await?;
-    let loaded = Loaded::of(&session, &args.policy, &args.installation.installation_namespace).await?;
+    let (_, loaded) = args.asked.load().await?;
     let when = When::here();
     let found = found::explain(&loaded, when.now);
     match args.output {
-        Output::Text => print(&text::render(&found, &when, Paint::new(args.color))),
+        Output::Text => print(&text::render(&found, &when, args.asked.paint())),
         Output::Json => print(&machine(Machine::Json, &found)?),
         Output::Yaml => print(&machine(Machine::Yaml, &found)?),
     }

@@ -9,9 +9,9 @@ mod timeline;
 
 use super::{
     Failure,
-    cluster::{KubectlArgs, Session, duration},
-    known::{InstallationArgs, Loaded},
-    output::{Colour, Machine, Paint, machine, print, say},
+    cluster::{Session, duration},
+    known::{Loaded, OnePolicy},
+    output::{Machine, machine, print, say},
     when::When,
 };
 use k8s_openapi::api::events::v1::Event;
@@ -22,12 +22,7 @@ use timeline::Timeline;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    cluster: KubectlArgs,
-    #[command(flatten)]
-    installation: InstallationArgs,
-    /// The policy.
-    #[arg(add = super::complete::policies())]
-    policy: String,
+    asked: OnePolicy,
     /// Only what concerns this release: a digest, or a version that the policy knows.
     #[arg(long, value_name = "DIGEST|VERSION")]
     release: Option<String>,
@@ -37,9 +32,6 @@ pub struct Args {
     /// The format; markdown is a report to be pasted.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Whether to use colours.
-    #[arg(long, value_enum, default_value_t = Colour::Auto)]
-    color: Colour,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -50,8 +42,7 @@ enum Output {
 }
 
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let session = Session::open(&args.cluster).await?;
-    let loaded = Loaded::of(&session, &args.policy, &args.installation.installation_namespace).await?;
+    let (session, loaded) = args.asked.load().await?;
     let events = events(&session, &loaded).await?;
     let when = When::here();
     let mut timeline = Timeline::of(&loaded, &events);
@@ -65,7 +56,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         say(&format!("nothing is known of {} in that time", timeline.title()));
     }
     match args.output {
-        Output::Text => print(&report::text(&timeline, &when, Paint::new(args.color))),
+        Output::Text => print(&report::text(&timeline, &when, args.asked.paint())),
         Output::Markdown => print(&report::markdown(&timeline)),
         Output::Json => print(&machine(Machine::Json, &timeline)?),
     }

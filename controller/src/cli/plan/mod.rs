@@ -2,14 +2,17 @@
 //! as the controller's. Writes nothing to the cluster.
 
 mod render;
-mod rights;
+pub mod rights;
+mod shown;
 mod survey;
 
 use super::{
-    ClusterArgs, Failure, print,
+    ClusterArgs, Failure,
+    output::{Machine, machine, print},
     wire::{Connection, Installation},
 };
 use lockkeeper_api::ImagePolicy;
+use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,27 @@ pub struct Args {
     /// A file with one `ImagePolicy`; `-` reads standard input.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+    /// The format.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Yaml,
+}
+
+impl Output {
+    /// The same for programs, or for people.
+    fn print(self, text: impl FnOnce() -> String, value: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self {
+            Self::Text => print(&text()),
+            Self::Json => print(&machine(Machine::Json, &value())?),
+            Self::Yaml => print(&machine(Machine::Yaml, &value())?),
+        }
+    }
 }
 
 pub async fn run(args: &Args) -> Result<(), Failure> {
@@ -32,12 +56,12 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let policy = match lockkeeper_api::parse(&object) {
         Ok(policy) => policy,
         Err(errors) => {
-            print(&render::invalid(&errors))?;
+            args.output.print(|| render::invalid(&errors), || shown::invalid(&errors))?;
             return Err(Failure::Found);
         }
     };
     let plan = survey::survey(&connection, &args.installation, &object, policy).await?;
-    print(&render::render(&plan))?;
+    args.output.print(|| render::render(&plan), || shown::plan(&plan))?;
     if plan.problems.is_empty() { Ok(()) } else { Err(Failure::Found) }
 }
 
