@@ -6,10 +6,12 @@ FROM rust:1.95.0-slim-bookworm AS build
 ENV RUSTUP_TOOLCHAIN=1.95.0
 # aws-lc, the one crypto provider, is C; this image brings a compiler. glibc is linked in.
 ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/src --remap-path-prefix=/usr/local/cargo=/cargo"
+# Lists the crates in the binary, for whoever looks for vulnerable ones later.
+RUN cargo install cargo-auditable --locked --version 0.7.7
 WORKDIR /src
 COPY . .
 RUN host=$(rustc -vV | sed -n 's/^host: //p') \
-    && cargo build --locked --release --target "$host" -p lockkeeper \
+    && cargo auditable build --locked --release --target "$host" -p lockkeeper \
     && cp "target/$host/release/lockkeeper" /lockkeeper \
     && echo 'hosts: files dns' > /nsswitch.conf
 

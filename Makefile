@@ -44,14 +44,25 @@ bench-registry:
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry --policies 1 --repositories 1 --tags 100000 $(BENCH)
 
 # The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
-# The binary is static: glibc is linked in, and the paths of this machine are not in it.
+# The binary is static: glibc is linked in. The paths of this machine are not in it, so that two compiles are equal, wherever
+# the checkout and its target folder are; a list of the crates in it is (cargo auditable, installed once).
 host := $(shell rustc -vV | sed -n 's/^host: //p')
-image:
-	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/src --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
-		cargo build --locked --release --target $(host) -p lockkeeper
+target := $(abspath $(built)/..)
+remap = --remap-path-prefix=$(1)=$(2)
+auditable_version := 0.7.7
+auditable := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockkeeper-tools/cargo-auditable-$(auditable_version)
+image: $(auditable)/bin/cargo-auditable
+	PATH="$(auditable)/bin:$$PATH" \
+	RUSTFLAGS="-C target-feature=+crt-static $(call remap,$(CURDIR),/src) $(call remap,$(or $(CARGO_HOME),$(HOME)/.cargo),/cargo) $(call remap,$(target),/target)" \
+		cargo auditable build --locked --release --target $(host) -p lockkeeper
 	cargo build --locked -p e2e --bin image
-	$(built)/image --binary $(built)/../$(host)/release/lockkeeper --layout $(built)/../image \
+	$(built)/image --binary $(target)/$(host)/release/lockkeeper --layout $(target)/image \
 		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(if $(PUSH),--push $(PUSH))
+
+# The build is thrown away; only the program is kept.
+$(auditable)/bin/cargo-auditable:
+	CARGO_TARGET_DIR=$(auditable).build cargo install cargo-auditable --locked --version $(auditable_version) --root $(auditable)
+	rm -rf $(auditable).build
 
 fmt:
 	cargo fmt --all
