@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// Most values of a file, aliases followed.
 const MOST: usize = 500_000;
 
+/// Deepest nesting, aliases followed.
+const DEEPEST: usize = 512;
+
 /// A value as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
@@ -133,7 +136,7 @@ struct Open {
 struct Builder {
     documents: Vec<Value>,
     open: Vec<Open>,
-    anchors: BTreeMap<String, (Value, usize)>,
+    anchors: BTreeMap<String, (Value, Extent)>,
     count: usize,
 }
 
@@ -160,9 +163,12 @@ impl Builder {
         match event.data {
             EventData::DocumentStart { .. } => self.anchors.clear(),
             EventData::Alias { anchor } => {
-                let (value, size) =
+                let (value, extent) =
                     self.anchors.get(&anchor).cloned().ok_or("an alias without its anchor")?;
-                self.count(size)?;
+                self.count(extent.values)?;
+                if self.open.len() + extent.levels > DEEPEST {
+                    return Err(format!("is nested more than {DEEPEST} deep once its aliases are followed"));
+                }
                 self.add(value);
             }
             EventData::Scalar { anchor, tag, value, style, .. } => {
@@ -204,7 +210,7 @@ impl Builder {
 
     fn anchored(&mut self, anchor: Option<String>, value: &Value) {
         if let Some(anchor) = anchor {
-            self.anchors.insert(anchor, (value.clone(), size(value)));
+            self.anchors.insert(anchor, (value.clone(), extent(value)));
         }
     }
 
@@ -222,12 +228,24 @@ impl Builder {
     }
 }
 
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Scalar { .. } => 1,
-        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|(k, v)| size(k) + size(v)).sum::<usize>(),
-    }
+/// How large a value is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    values: usize,
+    levels: usize,
+}
+
+fn extent(value: &Value) -> Extent {
+    let below: Vec<&Value> = match value {
+        Value::Scalar { .. } => Vec::new(),
+        Value::List(items) => items.iter().collect(),
+        Value::Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
+    };
+    let all = below.into_iter().map(extent).fold(Extent::default(), |sum, one| Extent {
+        values: sum.values + one.values,
+        levels: sum.levels.max(one.levels),
+    });
+    Extent { values: all.values + 1, levels: all.levels + 1 }
 }
 
 #[cfg(test)]
@@ -276,5 +294,16 @@ mod tests {
         }
         let why = confirm(&bomb, &bomb, false, &[]).unwrap_err();
         assert!(why.reason.contains("once its aliases are followed") && why.line.is_some(), "{why:?}");
+    }
+
+    #[test]
+    fn row_35_aliases_do_not_nest_without_end() {
+        let mut deep = String::from("a0: &a0 x\n");
+        for n in 1..40 {
+            let (open, close) = ("[".repeat(200), "]".repeat(200));
+            deep = format!("{deep}a{n}: &a{n} {open}*a{}{close}\n", n - 1);
+        }
+        let why = confirm(&deep, &deep, false, &[]).unwrap_err();
+        assert!(why.reason.contains("nested more than 512 deep"), "{why:?}");
     }
 }

@@ -140,6 +140,8 @@ struct Open {
     id: Id,
     /// The key whose value comes next.
     key: Option<Id>,
+    /// The keys so far, with their lines.
+    keys: BTreeMap<String, usize>,
 }
 
 struct Reader<'a> {
@@ -212,7 +214,7 @@ impl<'a> Reader<'a> {
 
     fn enter(&mut self, id: Id, flow: bool) {
         self.flow += usize::from(flow);
-        self.open.push(Open { id, key: None });
+        self.open.push(Open { id, key: None, keys: BTreeMap::new() });
     }
 
     fn leave(&mut self, span: Span) {
@@ -257,7 +259,7 @@ impl<'a> Reader<'a> {
                 Some(key) => Some(key),
                 None => {
                     open.key = Some(id);
-                    self.unique(above, kind, line)?;
+                    unique(&mut open.keys, kind, line)?;
                     return Ok(true);
                 }
             },
@@ -270,15 +272,14 @@ impl<'a> Reader<'a> {
         }
         Ok(false)
     }
+}
 
-    /// Refuses a key that the mapping has already: which of them counts, readers of YAML do not agree on.
-    fn unique(&self, map: Id, kind: &Kind, line: usize) -> Result<(), Why> {
-        let Kind::Scalar { value, .. } = kind else { return Ok(()) };
-        let Some((first, _)) = self.tree.entry(map, value) else { return Ok(()) };
-        let first = self.tree.nodes[first].line;
-        let key = shown(value);
-        Err(Why::at(line, format!("the key {key} is there twice, first in line {first}; remove one of them")))
-    }
+/// Refuses a key that the mapping has already: which of them counts, readers of YAML do not agree on.
+fn unique(keys: &mut BTreeMap<String, usize>, kind: &Kind, line: usize) -> Result<(), Why> {
+    let Kind::Scalar { value, .. } = kind else { return Ok(()) };
+    let Some(first) = keys.insert(value.clone(), line) else { return Ok(()) };
+    let key = shown(value);
+    Err(Why::at(line, format!("the key {key} is there twice, first in line {first}; remove one of them")))
 }
 
 /// The bytes of a scalar, checked against its value; empty where they are not certain.

@@ -110,6 +110,18 @@ Examples:
   lockkeeper resolve --offline -o json index.docker.io/nginx [::1]:5000/app@sha256:…
   kubectl get pods -o jsonpath='{..image}' | tr ' ' '\\n' | lockkeeper resolve --offline -";
 
+pub const EDIT: &str = "\
+Examples:
+  lockkeeper edit values.yaml --helm-values '.sidecar.image' --image ghcr.io/example/app:1.2@sha256:…
+  lockkeeper edit deploy.yaml --path '.spec.template.spec.containers[?(@.name==\"otel\")].image' --value otel:0.31
+  lockkeeper edit kustomization.yaml --kustomize --image ghcr.io/example/app:1.2@sha256:… --name app --write
+  lockkeeper edit clusters/prod --marker platform:otel --image otel:0.31@sha256:… --write
+  lockkeeper edit -f policy.yaml --stage prod --image otel:0.31@sha256:… | git apply
+  lockkeeper edit - --path .image.tag --value 1.20 --stdout < values.yaml > new.yaml
+
+Prints the difference, --stdout the new file; --write replaces all files, or none. Exit code 0: edited, or so already
+(then nothing is printed); 4: a file is refused, with line and reason; 3: no marker; 2: wrong arguments.";
+
 pub const SIMULATE: &str = "\
 Examples:
   lockkeeper simulate examples/incident.yaml";

@@ -30,7 +30,7 @@ pub const CODES: [Code; 7] = [
     ),
     code(
         3,
-        "nothing matched: no such policy, stage, release, tag or Quarantine",
+        "nothing matched: no such policy, stage, release, tag, Quarantine or marker",
         "see what there is by `get`",
     ),
     code(

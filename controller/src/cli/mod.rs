@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod complete;
 mod crd;
+mod edit;
 mod elect;
 mod examples;
 pub mod exit;
@@ -90,6 +91,9 @@ enum Command {
     /// Show how a reference to an image is read, and what it names.
     #[command(after_help = examples::RESOLVE)]
     Resolve(resolve::Args),
+    /// Edit an image, or any value, in YAML and JSON files: only its bytes change, or the file is refused.
+    #[command(after_help = examples::EDIT)]
+    Edit(Box<edit::Args>),
     /// Play a policy in a scripted world in virtual time; no cluster.
     #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::Args),
@@ -176,6 +180,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Plan(args) => plan::run(&args).await,
             Command::Select(args) => select::run(&args).await,
             Command::Resolve(args) => resolve::run(&args).await,
+            Command::Edit(args) => edit::run(&args),
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),
             Command::Completion(args) => complete::run(&args),

@@ -127,8 +127,12 @@ fn entry(tree: &Tree<'_>, list: &Found, pin: &Pin, name: Option<&str>) -> Result
 
 /// What an entry has to say besides its name: newName, newTag, digest.
 fn wanted(pin: &Pin, name: &str, new_name: Option<&str>) -> Result<Vec<(&'static str, String)>, String> {
-    let current = new_name.unwrap_or(name);
-    let repository = pin.repository_for(current)?;
+    let repository = match new_name {
+        Some(current) => pin.repository_for(current)?,
+        None if pin.is_same(name) => name.to_owned(),
+        // A name that the manifests use need not be a repository.
+        None => pin.repository().to_owned(),
+    };
     let mut all = Vec::new();
     if new_name.is_some() || repository != name {
         all.push(("newName", repository));

@@ -1,0 +1,111 @@
+//! Which files are read: those that are named, and in folders those that hold markers.
+//!
+//! Guarantees: symbolic links are not followed, folders named `.git` are not entered, and a folder's files come in one
+//! order. A file without a marker is not parsed: what is wrong with it is nobody's concern here.
+
+use crate::cli::{exit::Failure, select::asked};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What every marker has in it.
+const MARKER: &[u8] = b"$imagepolicy";
+
+/// Deepest folder below the one that is named.
+const DEEPEST: usize = 64;
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+}
+
+impl Source {
+    /// As it is named in messages.
+    pub fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Reads a file, or standard input.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        if path.as_os_str() != "-" && is_link(path)? {
+            return Err(refused(path, "is a symbolic link; name the file that it leads to"));
+        }
+        Ok(Self { path: path.to_owned(), bytes: asked::read("FILE", path)? })
+    }
+}
+
+/// The files that are named, and those with markers in the folders that are named.
+pub fn sources(named: &[PathBuf], searches: bool) -> Result<Vec<Source>, Failure> {
+    let mut found = Vec::new();
+    for path in named {
+        if path.is_dir() && !is_link(path)? {
+            if !searches {
+                return Err(Failure::Usage(format!("FILE {} is a folder; name the file", path.display())));
+            }
+            search(path, 0, &mut found)?;
+        } else {
+            found.push(Source::read(path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The files of a folder that hold markers, by name.
+pub fn search(folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<(), Failure> {
+    if depth > DEEPEST {
+        return Err(refused(folder, "lies too deep"));
+    }
+    let failed = |error: std::io::Error| Failure::Failed(format!("{}: {error}", folder.display()));
+    let mut entries = fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+        if kind.is_dir() && entry.file_name() != ".git" {
+            search(&path, depth + 1, found)?;
+        }
+        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        if kind.is_file() && is_yaml {
+            let source = Source::read(&path)?;
+            if source.bytes.windows(MARKER.len()).any(|part| part == MARKER) {
+                found.push(source);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file within a checkout, as a policy names it: it stays inside, and no link leads out.
+pub fn inside(checkout: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let wrong = |why: &str| {
+        let path = lockkeeper_core::image::shown(path);
+        Failure::Usage(format!("the policy's path {path} {why}; name a file below the checkout"))
+    };
+    if path.starts_with('/') || path.contains(['\\', ':']) || path.contains(char::is_control) {
+        return Err(wrong("is not relative"));
+    }
+    let mut place = checkout.to_owned();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." || part.eq_ignore_ascii_case(".git") {
+            return Err(wrong("leads out of the files"));
+        }
+        place.push(part);
+        if place.exists() && is_link(&place)? {
+            return Err(refused(&place, "is a symbolic link, which is not followed"));
+        }
+    }
+    Ok(place)
+}
+
+fn is_link(path: &Path) -> Result<bool, Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(about) => Ok(about.file_type().is_symlink()),
+        Err(error) => Err(Failure::Usage(format!("FILE {} cannot be read: {error}", path.display()))),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Failure {
+    Failure::Refused(format!("{}: {why}", path.display()))
+}
