@@ -8,6 +8,7 @@ all: test
 test:
 	tests/bed/build
 	tests/bed/build helm
+	tests/bed/build older
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 

@@ -11,3 +11,4 @@ pub mod ports;
 pub mod reconcile;
 pub mod registry;
 pub mod telemetry;
+pub mod webhook;

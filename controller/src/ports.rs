@@ -7,12 +7,13 @@ use futures::future::BoxFuture;
 use lockkeeper_core::{
     decision::{Action, Event},
     image::{Digest, Release, Repository, Tag},
-    observed::{Claim, InterventionSeen, MissingRight, PinSeen, QuarantineSeen, StageSeen},
+    observed::{BirthPinning, Claim, InterventionSeen, MissingRight, PinSeen, QuarantineSeen, StageSeen},
     policy::Policy,
     status::Status,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+pub mod birth;
 pub mod lease;
 mod listing;
 mod reach;
@@ -287,6 +288,8 @@ pub trait Watches: Send + Sync + 'static {
     fn watches(&self) -> Vec<WatchState>;
     /// Pins that are marked Orphaned.
     fn orphaned_pins(&self) -> usize;
+    /// By what new pods are pinned; none: not known yet.
+    fn birth_pinning(&self) -> Option<BirthPinning>;
 }
 
 /// One watch.

@@ -78,6 +78,7 @@ fn driven() -> String {
     metrics.leads(true);
     metrics.lease(1, Duration::from_secs(2));
     metrics.orphaned_pins(1);
+    metrics.birth_pinning(None);
     metrics.scanned("ghcr.io/a/b", Timestamp::UNIX_EPOCH);
     let watch = WatchState { kind: "Pod".into(), synced: true, stale_since: None };
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);

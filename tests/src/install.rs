@@ -32,19 +32,42 @@ pub fn checkout(path: &str) -> PathBuf {
 
 /// Installs Lockkeeper's kinds, its admission policy and the controller's account with its rights. Starts nothing.
 pub async fn install(bed: &Bed) -> Result<()> {
+    install_but(bed, &NOT_HERE).await?;
+    trusted(&bed.admin().await?).await
+}
+
+/// The same on an API server that serves no `MutatingAdmissionPolicy` v1, as helm does it there: who asks for an Intervention
+/// is not filled in.
+pub async fn install_older(bed: &Bed) -> Result<()> {
+    let not_served = ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+    install_but(bed, &[&NOT_HERE[..], &not_served].concat()).await
+}
+
+async fn install_but(bed: &Bed, kinds: &[&str]) -> Result<()> {
     let admin = bed.admin().await?;
     let output = tokio::process::Command::new(program()?).arg("crd").output().await?;
     ensure!(output.status.success(), "`lockkeeper crd` failed: {}", String::from_utf8_lossy(&output.stderr));
     apply(&admin, &String::from_utf8(output.stdout)?).await.context("what `lockkeeper crd` printed")?;
     established(&admin).await?;
-    apply_but(&admin, INSTALLATION, &NOT_HERE).await?;
-    trusted(&admin).await
+    apply_but(&admin, INSTALLATION, kinds).await
 }
 
 /// What the chart makes of no values, beside the definitions.
 pub const INSTALLATION: &str = "deploy/lockkeeper.yaml";
 /// What is left out: here the controller is a process of the test, with the account and the rights of the chart.
 const NOT_HERE: [&str; 4] = ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"];
+
+/// What the installation says that pins pods at birth: `policy`, `binding` or `webhook`, without apiVersion.
+pub fn pins_at_birth(what: &str) -> Result<Value> {
+    let text = std::fs::read_to_string(checkout(INSTALLATION))?;
+    let all: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+    let named = |object: &&Value| {
+        object["kind"] == "ConfigMap" && object["metadata"]["name"] == lockkeeper_api::names::PIN_AT_BIRTH
+    };
+    let map = all.iter().find(named).context("no ConfigMap that says what pins pods at birth")?;
+    serde_saphyr::from_str(map["data"][what].as_str().context("it says nothing of that")?)
+        .context(what.to_owned())
+}
 
 /// Applies a file of the checkout without objects of these kinds.
 async fn apply_but(client: &Client, path: &str, kinds: &[&str]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A part of the bed that can be stopped and started again: how to start it, and the process if it runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -41,11 +41,16 @@ impl Part {
 
     /// Starts it. One that runs is an error; one that ended is started anew.
     pub async fn start(&self) -> Result<()> {
+        self.start_as(&self.program, &self.args).await
+    }
+
+    /// The same with another program and other arguments, this once.
+    pub async fn start_as(&self, program: &Path, args: &[String]) -> Result<()> {
         let mut process = self.process.lock().await;
         if process.as_ref().is_some_and(|running| running.exit_status().is_none()) {
             bail!("{} runs already", self.name);
         }
-        *process = Some(Process::spawn(&self.name, &self.program, &self.args, &self.env, &self.log)?);
+        *process = Some(Process::spawn(&self.name, program, args, &self.env, &self.log)?);
         Ok(())
     }
 

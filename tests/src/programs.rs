@@ -14,6 +14,8 @@ pub enum Target {
     Node,
     /// helm alone.
     Helm,
+    /// kube-apiserver of an older Kubernetes alone.
+    Older,
     /// prometheus and promtool alone.
     Prometheus,
     /// zsh and fish alone.
@@ -27,6 +29,7 @@ impl Target {
             Self::ControlPlane => None,
             Self::Node => Some("node"),
             Self::Helm => Some("helm"),
+            Self::Older => Some("older"),
             Self::Prometheus => Some("prometheus"),
             Self::Shells => Some("shells"),
         }

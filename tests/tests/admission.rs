@@ -9,7 +9,7 @@ mod rules;
 mod status;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use e2e::install::{INSTALLATION, apply_object, checkout};
+use e2e::install::{apply_object, pins_at_birth};
 use e2e::{Bed, PATIENCE, Test, eventually};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, PostParams};
@@ -42,11 +42,11 @@ async fn install(bed: &Bed) -> Result<()> {
         })
         .await?;
     }
-    let text = std::fs::read_to_string(checkout(INSTALLATION))?;
-    for object in serde_saphyr::from_multiple::<Value>(&text)? {
-        if object["metadata"]["name"] == lockkeeper_api::names::PIN_AT_BIRTH {
-            apply_object(&admin, object).await?;
-        }
+    // As the controller makes them; none runs here.
+    for what in ["policy", "binding"] {
+        let mut object = pins_at_birth(what)?;
+        object["apiVersion"] = json!("admissionregistration.k8s.io/v1");
+        apply_object(&admin, object).await?;
     }
     Ok(())
 }

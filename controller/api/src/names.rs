@@ -27,5 +27,12 @@ pub const RELEASED: &str = "lockkeeper.dev/released";
 pub const FIELD_MANAGER: &str = "lockkeeper";
 /// The namespace the controller is installed into.
 pub const NAMESPACE: &str = "lockkeeper-system";
-/// Name of the `MutatingAdmissionPolicy` and its binding that pin pods at birth.
+/// Name of what pins pods at birth: the `MutatingAdmissionPolicy` and its binding, the webhook where these are not served,
+/// and the `ConfigMap` that says how they are to be.
 pub const PIN_AT_BIRTH: &str = "lockkeeper-pin-at-birth";
+/// Name of the webhook's Service, and of the Secret with its certificates.
+pub const WEBHOOK: &str = "lockkeeper-webhook";
+/// Path of the webhook that pins pods at birth.
+pub const WEBHOOK_PATH: &str = "/pin-at-birth";
+/// The controller's `ClusterRole`: with it goes what the controller made for the whole cluster.
+pub const CLUSTER_ROLE: &str = "lockkeeper-controller";

@@ -148,8 +148,29 @@ fn the_admission_policies_use_the_names_of_the_code() {
         let mut objects = objects.iter().filter(|o| o["kind"] == kind && o["metadata"]["name"] == name);
         objects.next().unwrap_or_else(|| panic!("no {kind} {name}")).clone()
     };
-    let policy = found("MutatingAdmissionPolicy", names::PIN_AT_BIRTH);
-    let binding = found("MutatingAdmissionPolicyBinding", names::PIN_AT_BIRTH);
+    let map = found("ConfigMap", names::PIN_AT_BIRTH);
+    let part = |what: &str| -> Value { serde_saphyr::from_str(map["data"][what].as_str().unwrap()).unwrap() };
+    let (policy, binding, webhook) = (part("policy"), part("binding"), part("webhook"));
+    for (object, kind) in [
+        (&policy, "MutatingAdmissionPolicy"),
+        (&binding, "MutatingAdmissionPolicyBinding"),
+        (&webhook, "MutatingWebhookConfiguration"),
+    ] {
+        assert_eq!(
+            (&object["kind"], &object["metadata"]["name"]),
+            (&kind.into(), &names::PIN_AT_BIRTH.into())
+        );
+    }
+    let hook = &webhook["webhooks"][0];
+    let service = &hook["clientConfig"]["service"];
+    assert_eq!(service["name"], names::WEBHOOK);
+    assert_eq!(service["path"], names::WEBHOOK_PATH);
+    assert_eq!(service["namespace"], names::NAMESPACE);
+    assert_eq!(hook["failurePolicy"], "Ignore", "pods are born while no replica answers");
+    // Both leave the same namespaces alone.
+    assert_eq!(hook["namespaceSelector"], binding["spec"]["matchResources"]["namespaceSelector"]);
+    found("ClusterRole", names::CLUSTER_ROLE);
+    found("Service", names::WEBHOOK);
     assert_eq!(binding["spec"]["policyName"], names::PIN_AT_BIRTH);
     assert_eq!(policy["spec"]["paramKind"]["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION));
     let (policy, binding) = (policy.to_string(), binding.to_string());

@@ -6,7 +6,7 @@ use crate::{
     conditions::Condition,
     decision::Decision,
     gates::label,
-    observed::{BirthPinning, Failure, MissingRight, Observed, StageSeen},
+    observed::{BirthForm, BirthPinning, Failure, MissingRight, Observed, StageSeen},
     policy::{Mode, Policy, Target},
     stage::{current_of, pins::CONTESTED_AFTER},
     status::{Phase, StageStatus, Status},
@@ -203,17 +203,20 @@ fn birth_pinning(policy: &Policy, seen: &Observed, status: &mut Status, now: Tim
         Some(BirthPinning::Missing) => (
             "False",
             "NotInstalled",
-            "the admission policy lockkeeper-pin-at-birth, or its binding, is missing; new pods are put right after they are seen".to_owned(),
+            "neither the admission policy lockkeeper-pin-at-birth with its binding nor the webhook of that name is there; new pods are put right after they are seen".to_owned(),
         ),
-        Some(BirthPinning::Installed) if contested.is_some() => {
+        Some(BirthPinning::By(_)) if contested.is_some() => {
             ("False", "Contested", contested.unwrap_or_default())
         }
-        Some(BirthPinning::Installed) if unpinned > 0 => (
+        Some(BirthPinning::By(form)) if unpinned > 0 => (
             "True",
             "SomeUnpinned",
-            format!("new pods are pinned by the API server; {unpinned} were born unpinned and put right"),
+            format!("new pods are pinned by {}; {unpinned} were born unpinned and put right", form.who()),
         ),
-        Some(BirthPinning::Installed) => ("True", "Installed", "new pods are pinned by the API server".to_owned()),
+        Some(BirthPinning::By(form)) => {
+            let reason = if form == BirthForm::Webhook { "Webhook" } else { "Installed" };
+            ("True", reason, format!("new pods are pinned by {}", form.who()))
+        }
     };
     set(status, policy, now, "BirthPinning", state, reason, &message);
 }

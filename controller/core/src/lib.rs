@@ -4,6 +4,7 @@
 //! Guarantees: no clock, no I/O, no iteration order that differs between runs. Time and everything seen are passed in.
 
 pub mod asking;
+pub mod birth;
 mod bounded;
 mod catalogue;
 mod conclude;

@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("election", &["ports", "telemetry"]),
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
+    ("webhook", &["ports", "lockkeeper_core", "lockkeeper_api"]),
     ("http", &["ports", "telemetry", "lockkeeper_core", "lockkeeper_api"]),
 ];
 

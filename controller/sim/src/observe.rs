@@ -6,8 +6,8 @@ use lockkeeper_core::{
     health::Fingerprint,
     image::{Release, Tag, digest_of_image_id},
     observed::{
-        Answer, Answers, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure, ObjectKey, Observed,
-        Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
+        Answer, Answers, BirthForm, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure,
+        ObjectKey, Observed, Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
     },
     policy::Target,
     select::rank,
@@ -125,7 +125,7 @@ impl World {
         let stage = &self.policy.stages[index];
         let mut seen = StageSeen {
             stale_since: self.stale_since,
-            birth_pinning: Some(BirthPinning::Installed),
+            birth_pinning: Some(BirthPinning::By(BirthForm::V1)),
             refusals: self.refused_with.iter().cloned().collect(),
             ..StageSeen::default()
         };

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     election::{Election, End, Office},
     http::{self, Served},
-    kubernetes::{Kubernetes, orphans},
+    kubernetes::{Kubernetes, birth, orphans},
     ports::{Clock, Fence, Watches},
     reconcile::{
         Reconciler, World,
@@ -24,6 +24,7 @@ use crate::{
     },
     registry::credentials::SecretCredentials,
     telemetry::{self, LogFormat, Metrics},
+    webhook,
 };
 use jiff::SignedDuration;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -55,6 +56,13 @@ pub struct Args {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_addr: SocketAddr,
+    /// Where the webhook is served that pins pods at birth while the API server serves no `MutatingAdmissionPolicy`. Without
+    /// this there is none.
+    #[arg(long, value_name = "ADDRESS")]
+    webhook_addr: Option<SocketAddr>,
+    /// How often it is looked what pins pods at birth, and in which version the API server serves it; at least 1s.
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = birth_interval)]
+    birth_interval: SignedDuration,
     /// How logs are written; `RUST_LOG` chooses how much.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
@@ -75,6 +83,14 @@ fn orphan_after(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
+fn birth_interval(text: &str) -> Result<SignedDuration, String> {
+    match text.parse::<SignedDuration>() {
+        Ok(every) if every >= birth::LEAST_APART => Ok(every),
+        Ok(_) => Err(format!("write at least {:#}", birth::LEAST_APART)),
+        Err(error) => Err(format!("{error}; write a duration such as 3m")),
+    }
+}
+
 /// Everything that runs.
 struct Controller {
     kubernetes: Arc<Kubernetes>,
@@ -88,6 +104,7 @@ struct Controller {
     election: Option<Election>,
     fence: Fence,
     orphan_after: SignedDuration,
+    birth_interval: SignedDuration,
     /// No pass and no effect begins after this.
     stop: CancellationToken,
 }
@@ -98,8 +115,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let connection = Connection::counted(&args.cluster, &metrics).await?;
     let controller = Controller::build(&args, &connection, metrics)?;
     let listener = http::listen(args.http_addr).await?;
+    let webhook = match args.webhook_addr {
+        Some(address) => Some(webhook::listen(address).await?),
+        None => None,
+    };
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
-    controller.supervise(listener).await
+    controller.supervise(listener, webhook).await
 }
 
 impl Controller {
@@ -108,7 +129,11 @@ impl Controller {
         let stop = CancellationToken::new();
         let (office, election) = args.election.build(connection, args.installation.namespace(), &metrics)?;
         let fence = Fence::new(Arc::clone(&office) as _);
-        let kubernetes = Arc::new(connection.kubernetes(&args.installation, Arc::new(queue.clone())));
+        let kubernetes = Arc::new(connection.kubernetes(
+            &args.installation,
+            Arc::new(queue.clone()),
+            args.webhook_addr.is_some(),
+        ));
         let lookups = Lookups::new(Parts {
             registry: Arc::new(connection.registry(&args.installation)?),
             access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
@@ -134,7 +159,7 @@ impl Controller {
         let signs =
             Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _, Arc::clone(&office) as _);
         let (reconciler, signs) = (Arc::new(reconciler), Arc::new(signs));
-        let orphan_after = args.orphan_after;
+        let (orphan_after, birth_interval) = (args.orphan_after, args.birth_interval);
         Ok(Self {
             kubernetes,
             lookups,
@@ -146,17 +171,19 @@ impl Controller {
             election,
             fence,
             orphan_after,
+            birth_interval,
             stop,
         })
     }
 
     /// Runs until a signal, or until a task ends that must not.
-    async fn supervise(mut self, listener: TcpListener) -> Result<(), Failure> {
+    async fn supervise(mut self, listener: TcpListener, webhook: Option<TcpListener>) -> Result<(), Failure> {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         // Readers of memory, and the server, go on until the end; they change nothing.
         let (end, leave) = (CancellationToken::new(), CancellationToken::new());
         let mut background = self.background(listener, &end);
+        self.look_after_births(&mut background, webhook, &end);
         let mut election = JoinSet::new();
         if let Some(started) = self.election.take() {
             election.spawn(started.run(leave.clone()));
@@ -223,11 +250,36 @@ impl Controller {
         tasks
     }
 
+    /// What pins pods at birth: every replica looks and serves, the one that leads writes.
+    fn look_after_births(
+        &self,
+        tasks: &mut JoinSet<String>,
+        webhook: Option<TcpListener>,
+        end: &CancellationToken,
+    ) {
+        let (kubernetes, fence, stop) = (Arc::clone(&self.kubernetes), self.fence.clone(), end.clone());
+        let every = self.birth_interval;
+        tasks.spawn(async move {
+            kubernetes.look_after_births(&fence, every, &stop).await;
+            "looking after what pins pods at birth".to_owned()
+        });
+        if let Some(listener) = webhook {
+            let (births, stop) = (Arc::clone(&self.kubernetes), end.clone());
+            tasks.spawn(async move {
+                match webhook::serve(listener, births, stop).await {
+                    Ok(()) => "serving the webhook".to_owned(),
+                    Err(error) => format!("serving the webhook: {error}"),
+                }
+            });
+        }
+    }
+
     /// All that writes, from the moment on in which this replica leads.
     fn writers(&self) -> JoinSet<String> {
         let mut tasks = JoinSet::new();
         let (queue, reconciler, stop) = (self.queue.clone(), Arc::clone(&self.reconciler), self.stop.clone());
         let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
+        let (fence, birth_interval) = (self.fence.clone(), self.birth_interval);
         tasks.spawn(async move {
             if stop.run_until_cancelled(office.leads()).await.is_some() {
                 queue.expect();
@@ -236,7 +288,10 @@ impl Controller {
                     kubernetes.look_again();
                 }
                 wait_for_first_lists(&*kubernetes, &stop).await;
-                tracing::info!("passes begin");
+                // What a pin is obeyed by is there before the first pin; but nothing waits for it for ever.
+                let births = kubernetes.pin_births(&fence, birth_interval);
+                let in_time = timeout(FIRST_LISTS, births).await.is_ok();
+                tracing::info!(births_looked_at = in_time, "passes begin");
                 let pass = move |key| {
                     let reconciler = Arc::clone(&reconciler);
                     async move { reconciler.pass(&key).await }

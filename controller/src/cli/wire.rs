@@ -117,12 +117,18 @@ impl Connection {
     }
 
     /// The kubernetes adapter over this connection.
-    pub fn kubernetes(&self, installation: &Installation, wakes: Arc<dyn Wakes>) -> Kubernetes {
+    pub fn kubernetes(
+        &self,
+        installation: &Installation,
+        wakes: Arc<dyn Wakes>,
+        serves_webhook: bool,
+    ) -> Kubernetes {
         let settings = Settings {
             namespace: installation.namespace.clone(),
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| "lockkeeper".to_owned()),
             more_kinds: installation.workload_kinds.clone(),
             deadline: client::DEADLINE,
+            serves_webhook,
         };
         Kubernetes::new(self.client.clone(), settings, wakes, Arc::new(SystemClock))
     }

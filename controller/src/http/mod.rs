@@ -93,6 +93,7 @@ async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
     let format = Format::wanted(accept);
     served.metrics.queue(served.waiting.backlog());
     served.metrics.orphaned_pins(served.watches.orphaned_pins());
+    served.metrics.birth_pinning(served.watches.birth_pinning());
     match served.metrics.render(&served.watches.watches(), served.clock.now()) {
         Ok(text) => ([(CONTENT_TYPE, format.media_type())], format.write(text)).into_response(),
         Err(error) => {
@@ -111,6 +112,7 @@ mod tests {
     };
     use axum::{body::Body, http::Request};
     use jiff::Timestamp;
+    use lockkeeper_core::observed::{BirthForm, BirthPinning};
     use tower::ServiceExt;
 
     struct Sick;
@@ -130,6 +132,9 @@ mod tests {
         }
         fn orphaned_pins(&self) -> usize {
             0
+        }
+        fn birth_pinning(&self) -> Option<BirthPinning> {
+            Some(BirthPinning::By(BirthForm::Webhook))
         }
     }
 
@@ -180,6 +185,10 @@ mod tests {
         assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(OPEN_METRICS)));
         assert!(body.contains("lockkeeper_watch_synced{kind=\"Pods\"} 1"), "{body}");
         assert!(body.contains("lockkeeper_queue_due 3\n"), "{body}");
+        for (form, active) in [("v1", 0), ("v1beta1", 0), ("webhook", 1), ("none", 0)] {
+            let line = format!("lockkeeper_birth_pinning{{form=\"{form}\"}} {active}\n");
+            assert!(body.contains(&line), "{line}{body}");
+        }
         assert!(body.ends_with("# EOF\n"));
         let (status, kind, body) = get_as("/metrics", "text/plain").await;
         assert_eq!((status, kind.as_deref()), (StatusCode::OK, Some(TEXT)));

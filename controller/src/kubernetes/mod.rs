@@ -5,6 +5,7 @@
 //! orphaned pins are written with the controller's own rights. Assumes an API server of Kubernetes 1.33 or newer.
 //! May not decide.
 
+pub mod birth;
 pub mod client;
 mod effects;
 pub mod failure;
@@ -34,6 +35,7 @@ use jiff::SignedDuration;
 use kube::Client;
 use lockkeeper_core::{
     decision::{Action, Event},
+    observed::BirthPinning,
     policy::Policy,
     status::Status,
 };
@@ -66,6 +68,8 @@ pub struct Settings {
     pub more_kinds: Vec<WorkloadKind>,
     /// The deadline of one request.
     pub deadline: Duration,
+    /// This process serves the webhook that pins pods at birth.
+    pub serves_webhook: bool,
 }
 
 /// The adapter.
@@ -74,6 +78,8 @@ pub struct Kubernetes {
     shared: Shared,
     parsed: Arc<ParsedPolicies>,
     orphans: orphans::Orphans,
+    births: birth::State,
+    serves_webhook: bool,
     instance: String,
 }
 
@@ -89,6 +95,8 @@ impl Kubernetes {
             shared: Shared { world: Arc::new(RwLock::new(world)), wakes, clock, again: Arc::default() },
             parsed: Arc::default(),
             orphans: orphans::Orphans::default(),
+            births: birth::State::default(),
+            serves_webhook: settings.serves_webhook,
             instance: settings.instance,
         }
     }
@@ -109,8 +117,8 @@ impl Kubernetes {
         self.start(&mut tasks, ours::Pins);
         self.start(&mut tasks, ours::Quarantines);
         self.start(&mut tasks, ours::Interventions);
-        self.start(&mut tasks, admission::AdmissionPolicies);
-        self.start(&mut tasks, admission::AdmissionBindings);
+        self.start(&mut tasks, admission::AdmissionPolicies(Arc::clone(&self.births.stirred)));
+        self.start(&mut tasks, admission::AdmissionBindings(Arc::clone(&self.births.stirred)));
         self.start(&mut tasks, built_in::Pods);
         match tasks.join_next().await {
             Some(Err(error)) => format!("a watch ended: {error}"),
@@ -221,6 +229,10 @@ impl Rights for Kubernetes {
 impl Watches for Kubernetes {
     fn watches(&self) -> Vec<WatchState> {
         self.shared.read().watch_states()
+    }
+
+    fn birth_pinning(&self) -> Option<BirthPinning> {
+        self.shared.read().birth_pinning()
     }
 
     fn orphaned_pins(&self) -> usize {

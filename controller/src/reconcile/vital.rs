@@ -102,6 +102,9 @@ mod tests {
         fn orphaned_pins(&self) -> usize {
             0
         }
+        fn birth_pinning(&self) -> Option<lockkeeper_core::observed::BirthPinning> {
+            None
+        }
     }
 
     impl Clock for Seen {

@@ -1,8 +1,10 @@
-//! What a replica says of itself: how fresh its watches are, what waits for a pass, whether it leads.
+//! What a replica says of itself: how fresh its watches are, what waits for a pass, whether it leads, what it sees pinning
+//! new pods.
 
 use super::{Metrics, Seconds};
 use crate::ports::{Backlog, WatchState};
 use jiff::Timestamp;
+use lockkeeper_core::observed::{BirthForm, BirthPinning};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
@@ -18,11 +20,17 @@ struct OfWatch {
     kind: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfForm {
+    form: &'static str,
+}
+
 /// Gauges of a replica.
 #[derive(Default)]
 pub struct Replica {
     watch_synced: Family<OfWatch, Gauge>,
     watch_stale: Family<OfWatch, Seconds>,
+    birth_pinning: Family<OfForm, Gauge>,
     queue_due: Gauge,
     queue_running: Gauge,
     queue_wait: Seconds,
@@ -37,6 +45,8 @@ impl Replica {
     pub(super) fn add_to(&self, r: &mut Registry) {
         r.register("watch_synced", "1 once a watch's first list is complete", self.watch_synced.clone());
         r.register("watch_stale_seconds", "How long a watch has not been fresh", self.watch_stale.clone());
+        let births = self.birth_pinning.clone();
+        r.register("birth_pinning", "1 for what pins new pods (v1, v1beta1, webhook, none)", births);
         r.register("queue_due", "Policies whose pass is due and has not begun", self.queue_due.clone());
         r.register("queue_running", "Passes under way", self.queue_running.clone());
         let wait = self.queue_wait.clone();
@@ -62,6 +72,18 @@ impl Replica {
 }
 
 impl Metrics {
+    /// By what new pods are pinned; while that is not known, by nothing of these.
+    pub fn birth_pinning(&self, by: Option<BirthPinning>) {
+        let active = by.map(|by| match by {
+            BirthPinning::By(form) => form.name(),
+            BirthPinning::Missing => "none",
+        });
+        for form in BirthForm::ALL.map(BirthForm::name).into_iter().chain(["none"]) {
+            let gauge = self.replica.birth_pinning.get_or_create(&OfForm { form });
+            gauge.set(i64::from(active == Some(form)));
+        }
+    }
+
     /// What waits for a pass now.
     pub fn queue(&self, backlog: Backlog) {
         let replica = &self.replica;

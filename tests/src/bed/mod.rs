@@ -210,6 +210,20 @@ impl Bed {
         &self.api_server
     }
 
+    /// Starts the API server again as an older or newer one, or with other arguments, on the same etcd. Not on the shared bed.
+    pub async fn restart_api_server(&self, older: bool, more: &[&str]) -> Result<()> {
+        let program = if older {
+            programs::folder(programs::Target::Older).await?.join("kube-apiserver")
+        } else {
+            self.api_server.program.clone()
+        };
+        let mut args = self.api_server.args.clone();
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        self.api_server.stop().await?;
+        self.api_server.start_as(&program, &args).await?;
+        self.wait_ready().await
+    }
+
     /// etcd, to freeze. Not on the shared bed.
     #[must_use]
     pub fn etcd_part(&self) -> &Part {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::helm::{Helm, RELEASE, chart};
-use e2e::install::apply_object;
-use e2e::{Image, PATIENCE, Test, eventually, run};
+use e2e::install::{apply_object, start_controller_with};
+use e2e::{Controller, Image, PATIENCE, Test, eventually, run};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -14,6 +14,7 @@ use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 const NAME: &str = RELEASE.0;
 const NAMESPACE: &str = RELEASE.1;
@@ -39,6 +40,8 @@ struct Life<'t> {
     before: tempfile::TempDir,
     /// Where pods are born.
     shop: String,
+    /// The release's controller: pods do not run here, so it is a process with the release's account and rights.
+    controller: OnceCell<Controller>,
 }
 
 impl<'t> Life<'t> {
@@ -55,6 +58,7 @@ impl<'t> Life<'t> {
             now: chart().display().to_string(),
             before,
             shop: test.namespace("shop").await?,
+            controller: OnceCell::new(),
         })
     }
 
@@ -82,7 +86,11 @@ impl<'t> Life<'t> {
         let conditions = deployment.status.and_then(|status| status.conditions).unwrap_or_default();
         ensure!(!conditions.iter().any(|one| one.type_ == "ReplicaFailure"), "{conditions:?}");
         ensure!(!self.serves("suspend").await?, "the earlier definition has no suspend");
-        Ok(())
+        let started = self.controller.get_or_try_init(async || {
+            start_controller_with(self.test.bed, "lockkeeper", &["--leader-elect", "--birth-interval=1s"])
+                .await
+        });
+        started.await.map(drop)
     }
 
     /// The chart of today over it: definitions are upgraded, what they hold stays, the rollout ends.
@@ -135,11 +143,17 @@ impl<'t> Life<'t> {
     /// Policies and definitions stay; nothing is left that could keep a pod from being born, or pin it.
     async fn uninstalled(&self) -> Result<()> {
         let said = self.helm(&["uninstall", NAME, "--wait"]).await?;
+        // The Deployment is gone, and so are its pods; what they made goes by itself.
+        self.controller.get().context("no controller")?.kill().await?;
         ensure!(said.contains(POLICIES) || said.contains("kept due to the resource policy"), "{said}");
         self.ours("ImagePolicy", "imagepolicies").get("otel").await?;
         self.ours("ImagePin", "imagepins").get("otel-dev").await?;
-        let left = self.left().await?;
-        ensure!(left.is_empty(), "left behind: {left:?}");
+        eventually("nothing is left behind", PATIENCE, async || {
+            let left = self.left().await?;
+            ensure!(left.is_empty(), "left behind: {left:?}");
+            Ok(())
+        })
+        .await?;
         eventually("pods are born as they are", PATIENCE, async || {
             let image = self.birth().await?;
             ensure!(image == "ghcr.io/example/otel:latest", "{image}");
@@ -151,6 +165,10 @@ impl<'t> Life<'t> {
     /// K18: a later installation takes over what stayed; and with the kinds gone under it, pods are born.
     async fn installed_again_without_its_kinds(&self) -> Result<()> {
         self.helm(&["install", NAME, &self.now]).await?;
+        // Its account is another one of that name.
+        let args = ["--leader-elect", "--birth-interval=1s"];
+        let controller = start_controller_with(self.test.bed, "lockkeeper-again", &args).await?;
+        self.is_pinned().await?;
         let definitions: Api<CustomResourceDefinition> = Api::all(self.test.admin.clone());
         definitions.delete("imagepins.lockkeeper.dev", &DeleteParams::default()).await?;
         eventually("the kind is gone", PATIENCE, async || {
@@ -160,7 +178,8 @@ impl<'t> Life<'t> {
         .await?;
         self.born("without the kind that pins them").await?;
         self.helm(&["uninstall", NAME, "--wait"]).await?;
-        self.born("after everything").await
+        self.born("after everything").await?;
+        controller.kill().await
     }
 
     async fn born(&self, when: &str) -> Result<()> {
@@ -225,6 +244,10 @@ impl<'t> Life<'t> {
             },
         });
         apply_object(&self.test.admin, pin).await?;
+        self.is_pinned().await
+    }
+
+    async fn is_pinned(&self) -> Result<()> {
         eventually("new pods are pinned", PATIENCE, async || {
             let image = self.birth().await?;
             ensure!(image.contains("@sha256:aaaa"), "{image}");
@@ -255,6 +278,12 @@ impl<'t> Life<'t> {
                 "v1",
                 "ValidatingAdmissionPolicyBinding",
                 "validatingadmissionpolicybindings",
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "v1",
+                "MutatingWebhookConfiguration",
+                "mutatingwebhookconfigurations",
             ),
             ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
             ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"),

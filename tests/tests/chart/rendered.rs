@@ -69,7 +69,10 @@ fn nothing_comes_in_but_for_metrics_and_nothing_goes_out_but_to_known_ports() {
         ensure!(spec["policyTypes"] == json!(["Ingress", "Egress"]));
         ensure!(
             spec["ingress"]
-                == json!([{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"namespaceSelector": {}}]}])
+                == json!([
+                    {"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"namespaceSelector": {}}]},
+                    {"ports": [{"port": "webhook", "protocol": "TCP"}]},
+                ])
         );
         let ports: Vec<i64> = spec["egress"][0]["ports"]
             .as_array()
@@ -78,7 +81,7 @@ fn nothing_comes_in_but_for_metrics_and_nothing_goes_out_but_to_known_ports() {
             .filter_map(|port| port["port"].as_i64())
             .collect();
         ensure!(ports == [53, 53, 443, 5000], "{ports:?}");
-        let closed = render(&["networkPolicy.metricsFrom=null"]).await?;
+        let closed = render(&["networkPolicy.metricsFrom=null", "pinAtBirth.webhook.enabled=false"]).await?;
         ensure!(find(&closed, "NetworkPolicy", "lockkeeper")?["spec"]["ingress"] == json!([]));
         Ok(())
     });
@@ -91,7 +94,13 @@ fn rights_have_no_wildcard_and_no_secret() {
         for role in
             all.iter().filter(|object| ["Role", "ClusterRole"].map(Value::from).contains(&object["kind"]))
         {
-            let text = role["rules"].to_string();
+            let rules = role["rules"].as_array().context("no rules")?;
+            // One Secret, by its name, in its own namespace: the webhook's certificates.
+            let certificates = |rule: &&Value| {
+                role["kind"] == "Role" && rule["resourceNames"] == json!(["lockkeeper-webhook"])
+            };
+            let text: String =
+                rules.iter().filter(|rule| !certificates(rule)).map(Value::to_string).collect();
             for word in ["*", "secrets", "escalate", "bind", "nonResourceURLs"] {
                 ensure!(!text.contains(&format!("\"{word}\"")), "{}: {word}", role["metadata"]["name"]);
             }
@@ -162,15 +171,20 @@ fn what_an_older_api_server_does_not_serve_is_not_sent_to_it() {
             (vec!["--kube-version", "1.35.0", "--set", "pinAtBirth.apiVersion=v1beta1"], Some("v1beta1")),
         ] {
             let all = objects(&helm.template(&chart(), &args).await?)?;
-            let found: Vec<&str> = all
-                .iter()
-                .filter(|object| {
+            let versions = |all: &[Value]| -> Vec<String> {
+                let kind = |object: &&Value| {
                     object["kind"].as_str().is_some_and(|kind| kind.starts_with("MutatingAdmission"))
-                })
-                .filter_map(|object| object["apiVersion"].as_str())
-                .collect();
-            let wanted = wanted.map_or_else(Vec::new, |version| vec![format!("{group}/{version}"); 4]);
-            ensure!(found == wanted, "{args:?}: {found:?}");
+                };
+                let found = all.iter().filter(kind).filter_map(|object| object["apiVersion"].as_str());
+                found.map(str::to_owned).collect()
+            };
+            // Who asks; what pins at birth is made by the controller, and rendered only where none runs.
+            let wanted =
+                |count| wanted.map_or_else(Vec::new, |version| vec![format!("{group}/{version}"); count]);
+            ensure!(versions(&all) == wanted(2), "{args:?}: {:?}", versions(&all));
+            let alone = [&args[..], &["--set", "controller.enabled=false"]].concat();
+            let alone = versions(&objects(&helm.template(&chart(), &alone).await?)?);
+            ensure!(alone == wanted(4), "{args:?}: {alone:?}");
             // Who asks is looked at everywhere.
             find(&all, "ValidatingAdmissionPolicy", "lockkeeper-interventions")?;
         }
@@ -211,14 +225,41 @@ fn values_reach_what_they_are_about() {
             ),
             "{rules}"
         );
-        let policy = find(&all, "MutatingAdmissionPolicy", "lockkeeper-pin-at-birth")?;
+        ensure!(args.contains("--webhook-addr=0.0.0.0:8443"), "{args}");
+        let (policy, binding, webhook) =
+            (at_birth(&all, "policy")?, at_birth(&all, "binding")?, at_birth(&all, "webhook")?);
         ensure!(policy["spec"]["failurePolicy"] == "Fail");
-        let binding = find(&all, "MutatingAdmissionPolicyBinding", "lockkeeper-pin-at-birth")?;
+        let hook = &webhook["webhooks"][0];
+        ensure!(hook["failurePolicy"] == "Ignore", "pods are born while no replica answers");
+        ensure!(hook["namespaceSelector"] == binding["spec"]["matchResources"]["namespaceSelector"]);
         let selector = &binding["spec"]["matchResources"]["namespaceSelector"];
         ensure!(selector["matchLabels"] == json!({"env": "prod"}));
         ensure!(
             selector["matchExpressions"][0]["values"] == json!(["kube-system", "mine", "lockkeeper-system"])
         );
+        Ok(())
+    });
+}
+
+/// What the controller is told of one of the objects that pin pods at birth.
+fn at_birth(all: &[Value], what: &str) -> Result<Value> {
+    let map = find(all, "ConfigMap", "lockkeeper-pin-at-birth")?;
+    let text = map["data"][what].as_str().with_context(|| format!("nothing of {what}"))?;
+    serde_saphyr::from_str(text).context(what.to_owned())
+}
+
+#[test]
+fn nothing_pins_at_birth_where_the_values_say_so() {
+    alone(async {
+        let off = render(&["pinAtBirth.enabled=false"]).await?;
+        ensure!(find(&off, "ConfigMap", "lockkeeper-pin-at-birth")?["data"] == json!({"enabled": "false"}));
+        let no_webhook = render(&["pinAtBirth.webhook.enabled=false"]).await?;
+        ensure!(at_birth(&no_webhook, "policy").is_ok() && at_birth(&no_webhook, "webhook").is_err());
+        for all in [off, no_webhook] {
+            ensure!(find(&all, "Service", "lockkeeper-webhook").is_err(), "a Service of nothing");
+            let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+            ensure!(!pod.to_string().contains("webhook"), "{pod}");
+        }
         Ok(())
     });
 }

@@ -77,6 +77,7 @@ fn bad_values_are_refused_by_name() {
                 "pinAtBirth.failurePolicy=Maybe",
                 "at '/pinAtBirth/failurePolicy': value must be one of 'Ignore', 'Fail'",
             ),
+            ("pinAtBirth.webhook.port=443", "at '/pinAtBirth/webhook/port'"),
             ("pinAtBirth.apiVersion=v2", "at '/pinAtBirth/apiVersion'"),
             ("controller.logFormat=xml", "at '/controller/logFormat': value must be one of 'json', 'human'"),
             ("controller.workloadKinds[0]=Rollout", "at '/controller/workloadKinds/0'"),

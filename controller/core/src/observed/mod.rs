@@ -68,10 +68,46 @@ pub struct StageSeen {
 /// Which mechanism pins pods at birth here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BirthPinning {
-    /// The admission policy is installed and bound.
-    Installed,
-    /// It, its binding or its parameter kind is missing.
+    /// New pods get their digest by this form.
+    By(BirthForm),
+    /// Neither the admission policy with its binding nor the webhook is there.
     Missing,
+}
+
+/// By what new pods get their digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BirthForm {
+    /// The API server itself, by `MutatingAdmissionPolicy` v1.
+    V1,
+    /// The same of version v1beta1.
+    V1beta1,
+    /// The controller's webhook.
+    Webhook,
+}
+
+impl BirthForm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::V1, Self::V1beta1, Self::Webhook];
+
+    /// As metrics name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1beta1 => "v1beta1",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// Who pins new pods, in a sentence.
+    #[must_use]
+    pub fn who(self) -> &'static str {
+        match self {
+            Self::V1 => "the API server",
+            Self::V1beta1 => "the API server (MutatingAdmissionPolicy v1beta1)",
+            Self::Webhook => "the controller's webhook, as this API server serves no MutatingAdmissionPolicy",
+        }
+    }
 }
 
 /// A right that a write was refused for.

@@ -102,10 +102,6 @@ pub fn kind(what: &str, served: &CustomResourceDefinition, wanted: &serde_json::
 
 /// The policies by which new pods are pinned, and by which those who ask are known.
 pub async fn admission(session: &Session) -> Vec<Finding> {
-    let pins = [
-        ("MutatingAdmissionPolicy", names::PIN_AT_BIRTH),
-        ("MutatingAdmissionPolicyBinding", names::PIN_AT_BIRTH),
-    ];
     let asks = [
         ("MutatingAdmissionPolicy", ASKING),
         ("MutatingAdmissionPolicyBinding", ASKING),
@@ -113,17 +109,72 @@ pub async fn admission(session: &Session) -> Vec<Finding> {
         ("ValidatingAdmissionPolicyBinding", ASKING),
     ];
     vec![
-        policies(
-            session,
-            "pins at birth",
-            &pins,
-            "new pods get their digest from the API server",
-            Health::Note,
-        )
-        .await,
+        births(session).await,
         policies(session, "who may ask", &asks, "who asks is known, and is looked at", Health::Bad).await,
     ]
 }
+
+/// What gives new pods their digest: the policy with its binding, else the controller's webhook.
+async fn births(session: &Session) -> Finding {
+    let what = "pins at birth";
+    let group = "admissionregistration.k8s.io";
+    let [policy, binding] = ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+    for version in VERSIONS {
+        let mut found = [false; 2];
+        for (there, kind) in found.iter_mut().zip([policy, binding]) {
+            match object(session, group, version, kind, names::PIN_AT_BIRTH).await {
+                Ok(object) => *there = object.is_some(),
+                Err(failure) => return Finding::unknown(what, &failure),
+            }
+        }
+        if found == [true; 2] {
+            let message =
+                format!("new pods get their digest from the API server (MutatingAdmissionPolicy {version})");
+            return Finding::good(what, message);
+        }
+    }
+    match object(session, group, "v1", "MutatingWebhookConfiguration", names::PIN_AT_BIRTH).await {
+        Ok(Some(hook)) => webhook(&hook.data),
+        Ok(None) => Finding::other(
+            what,
+            Health::Note,
+            "neither policy nor webhook is there: new pods are put right after they are seen",
+            format!(
+                "the controller makes one of them if ConfigMap {} says so ({INSTALL}, with pinAtBirth.enabled); its log says why it could not",
+                names::PIN_AT_BIRTH
+            ),
+        ),
+        Err(failure) => Finding::unknown(what, &failure),
+    }
+}
+
+/// A webhook pins as long as it is believed.
+pub fn webhook(hook: &serde_json::Value) -> Finding {
+    let what = "pins at birth";
+    let hooks = hook["webhooks"].as_array();
+    let believed = hooks
+        .into_iter()
+        .flatten()
+        .all(|hook| hook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| !bundle.is_empty()));
+    if !believed || hooks.is_none_or(Vec::is_empty) {
+        let message = "the controller's webhook has no caBundle, so the API server believes no replica";
+        return Finding::other(
+            what,
+            Health::Note,
+            message,
+            "the controller fills it in; its log says why it could not",
+        );
+    }
+    Finding::other(
+        what,
+        Health::Note,
+        "new pods get their digest from the controller's webhook, as this API server serves no MutatingAdmissionPolicy",
+        "while no replica runs, pods are put right after they are seen; Kubernetes 1.36 needs no webhook",
+    )
+}
+
+/// Versions in which the API server may serve a policy.
+const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 async fn policies(
     session: &Session,
@@ -155,18 +206,25 @@ async fn policies(
 
 /// Whether an admission object is there, in whatever version is served.
 async fn there(session: &Session, kind: &str, name: &str) -> Result<bool, Failure> {
-    for version in ["v1", "v1beta1"] {
-        let resource =
-            ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", version, kind));
-        let api: Api<DynamicObject> = Api::all_with(session.client.clone(), &resource);
-        // A version that is not served answers 404, as an object that is not there does.
-        match session.answer(api.get_opt(name)).await {
-            Ok(Some(_)) => return Ok(true),
-            Ok(None) => {}
-            Err(failure) => return Err(failure),
+    for version in VERSIONS {
+        if object(session, "admissionregistration.k8s.io", version, kind, name).await?.is_some() {
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// A version that is not served answers 404, as an object that is not there does.
+async fn object(
+    session: &Session,
+    group: &str,
+    version: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, Failure> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let api: Api<DynamicObject> = Api::all_with(session.client.clone(), &resource);
+    session.answer(api.get_opt(name)).await
 }
 
 /// The controller's replicas, and their version.

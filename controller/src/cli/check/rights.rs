@@ -5,32 +5,41 @@ use crate::cli::{Failure, cluster::Session};
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
+use lockkeeper_api::names::{CLUSTER_ROLE, PIN_AT_BIRTH};
 
 /// Reviews at once.
 const PARALLEL: usize = 8;
 
-/// Verbs, group and resource, in all namespaces: the rules of the chart's `ClusterRole`.
-pub const NEEDS: &[(&[&str], &str, &str)] = &[
-    (&["list", "watch"], "", "namespaces"),
-    (&["list", "watch"], "", "nodes"),
-    (&["list", "watch"], "", "pods"),
-    (&["list", "watch"], "apps", "replicasets"),
-    (&["list", "watch"], "apps", "deployments"),
-    (&["list", "watch"], "apps", "statefulsets"),
-    (&["list", "watch"], "apps", "daemonsets"),
-    (&["list", "watch"], "batch", "cronjobs"),
-    (&["list", "watch"], "batch", "jobs"),
-    (&["list", "watch"], "policy", "poddisruptionbudgets"),
-    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicies"),
-    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
-    (&["get", "list", "watch"], "lockkeeper.dev", "imagepolicies"),
-    (&["update"], "lockkeeper.dev", "imagepolicies/status"),
-    (&["update"], "lockkeeper.dev", "imagepins/status"),
-    (&["list", "watch", "patch", "delete"], "lockkeeper.dev", "imagepins"),
-    (&["get", "list", "watch", "create"], "lockkeeper.dev", "quarantines"),
-    (&["list", "watch"], "lockkeeper.dev", "interventions"),
-    (&["create"], "events.k8s.io", "events"),
-    (&["create"], "authorization.k8s.io", "subjectaccessreviews"),
+/// What pins pods at birth is made, changed and removed.
+const KEPT: &[&str] = &["get", "create", "patch", "delete"];
+
+/// Verbs, group, resource and, where only one object is meant, its name; in all namespaces: the rules of the chart's
+/// `ClusterRole`.
+pub const NEEDS: &[(&[&str], &str, &str, &str)] = &[
+    (&["list", "watch"], "", "namespaces", ""),
+    (&["list", "watch"], "", "nodes", ""),
+    (&["list", "watch"], "", "pods", ""),
+    (&["list", "watch"], "apps", "replicasets", ""),
+    (&["list", "watch"], "apps", "deployments", ""),
+    (&["list", "watch"], "apps", "statefulsets", ""),
+    (&["list", "watch"], "apps", "daemonsets", ""),
+    (&["list", "watch"], "batch", "cronjobs", ""),
+    (&["list", "watch"], "batch", "jobs", ""),
+    (&["list", "watch"], "policy", "poddisruptionbudgets", ""),
+    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""),
+    (&["list", "watch"], "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", ""),
+    (KEPT, "admissionregistration.k8s.io", "mutatingadmissionpolicies", PIN_AT_BIRTH),
+    (KEPT, "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", PIN_AT_BIRTH),
+    (KEPT, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", PIN_AT_BIRTH),
+    (&["get"], "rbac.authorization.k8s.io", "clusterroles", CLUSTER_ROLE),
+    (&["get", "list", "watch"], "lockkeeper.dev", "imagepolicies", ""),
+    (&["update"], "lockkeeper.dev", "imagepolicies/status", ""),
+    (&["update"], "lockkeeper.dev", "imagepins/status", ""),
+    (&["get", "list", "watch", "patch", "delete"], "lockkeeper.dev", "imagepins", ""),
+    (&["get", "list", "watch", "create"], "lockkeeper.dev", "quarantines", ""),
+    (&["list", "watch"], "lockkeeper.dev", "interventions", ""),
+    (&["create"], "events.k8s.io", "events", ""),
+    (&["create"], "authorization.k8s.io", "subjectaccessreviews", ""),
 ];
 
 /// What the election needs in the installation's namespace, and whether for the Lease of its name alone: the rules of the
@@ -53,7 +62,9 @@ struct Need<'a> {
 }
 
 fn needs<'a>(namespace: &'a str, lease: &'a str) -> Vec<Need<'a>> {
-    let everywhere = NEEDS.iter().map(|(verbs, group, resource)| (verbs, group, resource, None, None));
+    let everywhere = NEEDS.iter().map(|(verbs, group, resource, name)| {
+        (verbs, group, resource, None, Some(*name).filter(|name| !name.is_empty()))
+    });
     let election = NEEDS_OF_THE_ELECTION.iter().map(|(verbs, group, resource, named)| {
         (verbs, group, resource, Some(namespace), named.then_some(lease))
     });

@@ -149,3 +149,14 @@ fn a_kind_of_another_version_is_noted() {
         json!("older");
     assert_eq!(kind(&served), Health::Note);
 }
+
+#[test]
+fn a_webhook_that_nobody_believes_is_no_good_news() {
+    let hook = |bundle: &str| {
+        let hook = json!({"webhooks": [{"clientConfig": {"caBundle": bundle}}]});
+        installation::webhook(&hook).message
+    };
+    assert!(hook("AA==").contains("from the controller's webhook"));
+    assert!(hook("").contains("no caBundle"));
+    assert!(installation::webhook(&json!({"webhooks": []})).message.contains("no caBundle"));
+}

@@ -93,7 +93,7 @@ pub async fn survey(
     object: &ImagePolicy,
     policy: Policy,
 ) -> Result<Plan, Failure> {
-    let kubernetes = Arc::new(connection.kubernetes(installation, Arc::new(Deaf)));
+    let kubernetes = Arc::new(connection.kubernetes(installation, Arc::new(Deaf), false));
     let lookups = Lookups::new(Parts {
         registry: Arc::new(connection.registry(installation)?),
         access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),

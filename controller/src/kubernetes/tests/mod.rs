@@ -194,6 +194,7 @@ impl Scene {
             instance: "lockkeeper-0".into(),
             more_kinds: Vec::new(),
             deadline: Duration::from_secs(10),
+            serves_webhook: true,
         };
         let woken = Arc::new(Woken::default());
         let clock = Arc::new(Hand(Mutex::new(Timestamp::UNIX_EPOCH)));
@@ -233,8 +234,10 @@ impl Scene {
             "ImagePin" => self.show(&ours::Pins, object, gone),
             "Quarantine" => self.show(&ours::Quarantines, object, gone),
             "Intervention" => self.show(&ours::Interventions, object, gone),
-            "MutatingAdmissionPolicy" => self.show(&admission::AdmissionPolicies, object, gone),
-            "MutatingAdmissionPolicyBinding" => self.show(&admission::AdmissionBindings, object, gone),
+            "MutatingAdmissionPolicy" => self.show(&admission::AdmissionPolicies::default(), object, gone),
+            "MutatingAdmissionPolicyBinding" => {
+                self.show(&admission::AdmissionBindings::default(), object, gone)
+            }
             kind => {
                 let kind = WorkloadKind::builtin().into_iter().find(|known| known.is(kind)).unwrap();
                 self.show(&built_in::Workloads(kind), object, gone)

@@ -4,7 +4,7 @@ use super::*;
 use crate::ports::{Cluster, ClusterView};
 use lockkeeper_core::{
     conditions::Condition,
-    observed::{Answers, BirthPinning, Catalogue, Claimed, Failure, Observed},
+    observed::{Answers, BirthForm, BirthPinning, Catalogue, Claimed, Failure, Observed},
     pin::{PinOwner, PinSpec},
     status::Status,
 };
@@ -172,7 +172,7 @@ async fn birth_pinning_is_a_policy_with_our_parameters_and_its_binding() {
     scene.shows([installed]);
     assert_eq!(pinning(), Some(BirthPinning::Missing), "nothing binds it");
     scene.shows([binding.clone()]);
-    assert_eq!(pinning(), Some(BirthPinning::Installed));
+    assert_eq!(pinning(), Some(BirthPinning::By(BirthForm::V1)));
     assert_eq!(scene.woken.take(), ["platform/otel"]);
     scene.hides(&newer(&binding));
     assert_eq!(pinning(), Some(BirthPinning::Missing));

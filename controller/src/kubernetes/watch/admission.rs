@@ -1,18 +1,24 @@
-//! Whether pods are pinned at birth: the admission policy and its binding.
+//! Whether pods are pinned at birth: the admission policy and its binding. Who keeps them is told of every change.
 
 use super::{
     collection::{Collection, Wake},
     shelf::{Place, Shelf},
     world::{Watch, World},
 };
+use crate::kubernetes::birth::plan::Version;
 use lockkeeper_api::names;
+use lockkeeper_core::observed::{BirthForm, BirthPinning};
 use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Mutating admission policies: whether one has `ImagePins` as its parameters.
-pub struct AdmissionPolicies;
+#[derive(Default)]
+pub struct AdmissionPolicies(pub Arc<Notify>);
 
 /// Bindings of mutating admission policies: which policy they bind.
-pub struct AdmissionBindings;
+#[derive(Default)]
+pub struct AdmissionBindings(pub Arc<Notify>);
 
 /// v1 is served since Kubernetes 1.36.
 fn admission_paths(plural: &str) -> Vec<String> {
@@ -45,6 +51,7 @@ impl Collection for AdmissionPolicies {
         &mut world.admission_policies
     }
     fn concerned(&self, world: &mut World, place: &Place, old: Option<&bool>) -> Wake {
+        self.0.notify_one();
         let new = world.admission_policies.get("", &place.name);
         if old.is_some() && old == new { Wake::new() } else { world.all_policies() }
     }
@@ -71,7 +78,28 @@ impl Collection for AdmissionBindings {
         &mut world.admission_bindings
     }
     fn concerned(&self, world: &mut World, place: &Place, old: Option<&String>) -> Wake {
+        self.0.notify_one();
         let new = world.admission_bindings.get("", &place.name);
         if old.is_some() && old == new { Wake::new() } else { world.all_policies() }
+    }
+}
+
+impl World {
+    /// Whether a mechanism pins pods at birth; none while that is not known.
+    #[must_use]
+    pub fn birth_pinning(&self) -> Option<BirthPinning> {
+        let stale = self.stale_watches();
+        if stale.contains_key(&Watch::AdmissionPolicies) || stale.contains_key(&Watch::AdmissionBindings) {
+            return None;
+        }
+        let bound = |policy: &str| self.admission_bindings.in_namespace("").any(|(_, bound)| bound == policy);
+        let mut policies = self.admission_policies.in_namespace("").filter(|(_, pins)| **pins);
+        let installed = policies.any(|(name, _)| bound(name));
+        let policy = match self.birth_policy {
+            Some(Version::V1beta1) => BirthForm::V1beta1,
+            _ => BirthForm::V1,
+        };
+        let by = installed.then_some(policy).or_else(|| self.birth_webhook.then_some(BirthForm::Webhook));
+        Some(by.map_or(BirthPinning::Missing, BirthPinning::By))
     }
 }

@@ -11,13 +11,16 @@ use super::{
     workload::{WorkloadEntry, WorkloadKind},
 };
 use crate::{
-    kubernetes::wire::{OwnerRef, Selector, has_all},
+    kubernetes::{
+        birth::plan::Version,
+        wire::{OwnerRef, Selector, has_all},
+    },
     ports::{PolicyKey, StoredPolicy, WatchState},
 };
 use jiff::Timestamp;
 use lockkeeper_core::{
     image::Platform,
-    observed::{BirthPinning, QuarantineSeen},
+    observed::QuarantineSeen,
     policy::{Namespaces, Policy, Target, WorkloadsTarget},
 };
 use std::{
@@ -119,6 +122,10 @@ pub struct World {
     pub admission_policies: Shelf<bool>,
     /// The policy that a binding binds.
     pub admission_bindings: Shelf<String>,
+    /// In which version the API server serves such policies, as far as it was looked for.
+    pub birth_policy: Option<Version>,
+    /// The webhook that pins pods at birth is there.
+    pub birth_webhook: bool,
     /// Policies by the namespaces that their targets reach, whether these exist or not.
     reach: BTreeMap<String, BTreeSet<PolicyKey>>,
     /// All watches.
@@ -174,6 +181,12 @@ impl World {
         for watch in self.watches.clone() {
             self.stale(watch, since);
         }
+    }
+
+    /// Whether its first list is complete.
+    #[must_use]
+    pub fn has_listed(&self, watch: &Watch) -> bool {
+        self.synced.contains(watch)
     }
 
     /// The watches that are not fresh.
@@ -289,20 +302,6 @@ impl World {
                 .map(|(name, _)| name.to_owned())
                 .collect(),
         }
-    }
-
-    /// Whether a mechanism pins pods at birth; none while that is not known.
-    #[must_use]
-    pub fn birth_pinning(&self) -> Option<BirthPinning> {
-        if self.stale.contains_key(&Watch::AdmissionPolicies)
-            || self.stale.contains_key(&Watch::AdmissionBindings)
-        {
-            return None;
-        }
-        let bound = |policy: &str| self.admission_bindings.in_namespace("").any(|(_, bound)| bound == policy);
-        let mut policies = self.admission_policies.in_namespace("").filter(|(_, pins)| **pins);
-        let installed = policies.any(|(name, _)| bound(name));
-        Some(if installed { BirthPinning::Installed } else { BirthPinning::Missing })
     }
 
     /// A policy came, went or got another spec: index it anew. Returns all that share a namespace with it.

@@ -63,11 +63,16 @@ pub const CONDITIONS: &[Word] = &[
     ),
     word("Pending", "nothing has been looked at yet", "ends by itself"),
     word("Installed", "new pods get their digest from the API server", ""),
+    word(
+        "Webhook",
+        "new pods get their digest from the controller's webhook, because the API server serves no `MutatingAdmissionPolicy`; those born while no replica answers are put right",
+        "Kubernetes 1.36 pins them itself, which needs no replica",
+    ),
     word("SomeUnpinned", "so they do; some were born without it, and were put right", ""),
     word(
         "NotInstalled",
-        "the admission policy or its binding is missing",
-        "install the chart, which brings it",
+        "neither the admission policy with its binding nor the webhook is there",
+        "`lockkeeper check` says why; the controller makes them where `pinAtBirth.enabled` says so",
     ),
     word(
         "Contested",
