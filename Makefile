@@ -10,7 +10,7 @@ test:
 	tests/bed/build helm
 	tests/bed/build older
 	cargo build --locked --workspace --all-targets
-	cargo test --locked --workspace
+	tests/run
 
 # The incident on a real control plane, told as it happens. KEEP=1 leaves it running.
 demo:

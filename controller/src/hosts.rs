@@ -33,6 +33,8 @@ pub enum HostKind {
     Registry,
     /// A proxy through which one is reached.
     Proxy,
+    /// Where the keys are published that senders of hooks sign with.
+    Keys,
 }
 
 impl fmt::Display for HostKind {
@@ -40,6 +42,7 @@ impl fmt::Display for HostKind {
         f.write_str(match self {
             Self::Registry => "registry",
             Self::Proxy => "proxy",
+            Self::Keys => "key",
         })
     }
 }

@@ -14,6 +14,7 @@ use lockkeeper_core::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub mod birth;
+pub mod hints;
 pub mod lease;
 mod listing;
 mod reach;
@@ -103,6 +104,8 @@ pub struct StoredPolicy {
     pub identity: Identity,
     /// Where its registry credential is, and how it is reached.
     pub registry: RegistrySettings,
+    /// The annotation by which a person asks for a look at the registry now.
+    pub requested_at: Option<String>,
     /// The validated policy, or the messages of what is wrong with it (field, value, reason, fix).
     pub policy: Result<Arc<Policy>, Vec<String>>,
     /// Its stored status.

@@ -75,6 +75,7 @@ fn driven() -> String {
     metrics.status_write(Err(&EffectError::Fenced));
     metrics.registry_request("tags", None);
     metrics.api_request("list", "pods".into(), "2xx");
+    metrics.hook("hub", "accepted");
     metrics.leads(true);
     metrics.lease(1, Duration::from_secs(2));
     metrics.orphaned_pins(1);

@@ -19,6 +19,10 @@ pub const MANUAL_UNTIL: &str = "lockkeeper.dev/manual-until";
 pub const WRITTEN: &str = "lockkeeper.dev/written";
 /// On an `ImagePin` whose policy is gone and that was told to stay: since when (RFC 3339).
 pub const ORPHANED: &str = "lockkeeper.dev/orphaned";
+/// On an `ImagePolicy`: look at its registry now. Any value that was not there before asks once.
+pub const REQUESTED_AT: &str = "lockkeeper.dev/requestedAt";
+/// On the Lease of the election: where the replica that holds it takes hooks.
+pub const HOOKS: &str = "lockkeeper.dev/hooks";
 
 /// On a `Quarantine` that a person releases: who, and why. It is deleted right after, so this is for the audit log.
 pub const RELEASED: &str = "lockkeeper.dev/released";

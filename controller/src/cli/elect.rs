@@ -10,7 +10,7 @@ use crate::{
     telemetry::Metrics,
 };
 use jiff::SignedDuration;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// How several replicas agree on the one that writes.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +52,7 @@ impl ElectionArgs {
         connection: &Connection,
         namespace: &str,
         metrics: &Arc<Metrics>,
+        hooks: Option<SocketAddr>,
     ) -> Result<(Arc<Office>, Option<Election>), Failure> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period);
         let timing = timing.map_err(Failure::Usage)?;
@@ -65,8 +66,9 @@ impl ElectionArgs {
         }
         let office = Arc::new(Office::elected(Arc::clone(&steady) as _, timing));
         let namespace = self.lease_namespace.as_deref().unwrap_or(namespace);
+        let leases = LeaseStore::new(connection.client.clone(), namespace, &self.lease_name);
         let election = Election {
-            leases: Arc::new(LeaseStore::new(connection.client.clone(), namespace, &self.lease_name)),
+            leases: Arc::new(leases.with_hooks(hooks)),
             clock: Arc::new(SystemClock),
             steady,
             timing,

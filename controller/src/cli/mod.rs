@@ -16,6 +16,7 @@ pub mod exit;
 mod explain;
 mod get;
 mod history;
+mod hooks;
 mod known;
 mod output;
 mod plan;

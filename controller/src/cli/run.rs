@@ -6,13 +6,17 @@
 //! process that led and does not any more ends at once with status 1. A standby follows everything and writes nothing;
 //! one that begins to lead lists everything anew before its first pass.
 
+mod why;
+
 use super::{
     ClusterArgs, Failure,
     elect::ElectionArgs,
+    hooks::HookArgs,
     wire::{Connection, Installation, SystemClock},
 };
 use crate::{
-    election::{Election, End, Office},
+    election::{Election, Office},
+    hooks::Desk,
     http::{self, Served},
     kubernetes::{Kubernetes, birth, orphans},
     ports::{Clock, Fence, Watches},
@@ -35,6 +39,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use why::{Why, describe};
 
 /// How long passes wait for the first lists: without them every policy would be told that its watches are stale.
 const FIRST_LISTS: Duration = Duration::from_secs(30);
@@ -53,6 +58,8 @@ pub struct Args {
     installation: Installation,
     #[command(flatten)]
     election: ElectionArgs,
+    #[command(flatten)]
+    hooks: HookArgs,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_addr: SocketAddr,
@@ -109,6 +116,13 @@ struct Controller {
     stop: CancellationToken,
 }
 
+/// What is listened on.
+struct Open {
+    http: TcpListener,
+    webhook: Option<TcpListener>,
+    hooks: Option<(Desk, TcpListener)>,
+}
+
 pub async fn run(args: Args) -> Result<(), Failure> {
     telemetry::log(args.log_format);
     let metrics = Arc::new(Metrics::new());
@@ -119,15 +133,23 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Some(address) => Some(webhook::listen(address).await?),
         None => None,
     };
+    let (hints, metrics) = (Arc::new(controller.lookups.clone()), Arc::clone(&controller.metrics));
+    let leader = (controller.fence.clone(), Arc::clone(&controller.office));
+    let hooks = args.hooks.open(&connection, &args.installation, hints, leader, metrics).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
-    controller.supervise(listener, webhook).await
+    controller.supervise(Open { http: listener, webhook, hooks }).await
 }
 
 impl Controller {
     fn build(args: &Args, connection: &Connection, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let (queue, clock) = (Queue::new(Pace::default()), Arc::new(SystemClock));
         let stop = CancellationToken::new();
-        let (office, election) = args.election.build(connection, args.installation.namespace(), &metrics)?;
+        let (office, election) = args.election.build(
+            connection,
+            args.installation.namespace(),
+            &metrics,
+            args.hooks.for_others(),
+        )?;
         let fence = Fence::new(Arc::clone(&office) as _);
         let kubernetes = Arc::new(connection.kubernetes(
             &args.installation,
@@ -177,13 +199,22 @@ impl Controller {
     }
 
     /// Runs until a signal, or until a task ends that must not.
-    async fn supervise(mut self, listener: TcpListener, webhook: Option<TcpListener>) -> Result<(), Failure> {
+    async fn supervise(mut self, open: Open) -> Result<(), Failure> {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         // Readers of memory, and the server, go on until the end; they change nothing.
         let (end, leave) = (CancellationToken::new(), CancellationToken::new());
-        let mut background = self.background(listener, &end);
-        self.look_after_births(&mut background, webhook, &end);
+        let mut background = self.background(open.http, &end);
+        self.look_after_births(&mut background, open.webhook, &end);
+        if let Some((desk, listener)) = open.hooks {
+            let serving = desk.serve(listener, end.clone());
+            background.spawn(async move {
+                match serving.await {
+                    Ok(()) => "taking hooks".to_owned(),
+                    Err(error) => format!("taking hooks: {error}"),
+                }
+            });
+        }
         let mut election = JoinSet::new();
         if let Some(started) = self.election.take() {
             election.spawn(started.run(leave.clone()));
@@ -333,26 +364,6 @@ impl Controller {
     }
 }
 
-/// Why the controller ends.
-enum Why {
-    /// By a signal.
-    Told,
-    /// Something that must run for ever did not.
-    Ended(String),
-    /// It led and does not any more.
-    Lost(String),
-}
-
-impl Why {
-    fn of(ended: Result<End, tokio::task::JoinError>) -> Self {
-        match ended {
-            Ok(End::Lost(reason)) => Self::Lost(reason),
-            Ok(End::Left) => Self::Ended("the election".to_owned()),
-            Err(error) => Self::Ended(format!("the election: {error}")),
-        }
-    }
-}
-
 /// Waits until every watch has shown its first list and is fresh, but not for ever: one that never does holds up only what needs it.
 async fn wait_for_first_lists(watches: &dyn Watches, stop: &CancellationToken) {
     let synced = async {
@@ -368,14 +379,6 @@ async fn wait_for_first_lists(watches: &dyn Watches, stop: &CancellationToken) {
             let stale: Vec<String> = stale.map(|watch| watch.kind).collect();
             tracing::warn!(stale = stale.join(", "), "some watches are not fresh yet; going on without them");
         }
-    }
-}
-
-fn describe(ended: Option<Result<String, tokio::task::JoinError>>) -> String {
-    match ended {
-        Some(Ok(task)) => task,
-        Some(Err(error)) => format!("a task: {error}"),
-        None => "everything".to_owned(),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{ClusterArgs, Failure};
 use crate::{
-    hosts::HostPolicy,
+    hooks::google::{self, Google},
+    hosts::{HostPolicy, Lookup, SystemLookup},
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
     ports::{Clock, Wakes},
     registry::{self, OciRegistry},
@@ -11,6 +12,7 @@ use crate::{
 use jiff::Timestamp;
 use kube::{Client, Config, client::ClientBuilder};
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use url::Url;
 
 /// Which registries may be dialled, and whose certificates are believed; the same for all commands.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -30,11 +32,22 @@ pub struct Registries {
 impl Registries {
     /// A client that never dials `api_server`.
     pub fn client(&self, api_server: Option<IpAddr>) -> Result<OciRegistry, Failure> {
+        let options = registry::Options { extra_roots: self.extra_roots()?, ..Default::default() };
+        Ok(OciRegistry::new(self.hosts(api_server)?, options)?)
+    }
+
+    /// Checks the tokens of Google's push subscriptions; its keys are read from where Google publishes them.
+    pub fn google(&self, api_server: Option<IpAddr>) -> Result<Google, Failure> {
+        let keys = Url::parse(google::KEYS).map_err(|error| Failure::Failed(error.to_string()))?;
+        let (hosts, tls) = (self.hosts(api_server)?, registry::tls(self.extra_roots()?.as_deref())?);
+        let lookup: Arc<dyn Lookup> = Arc::new(SystemLookup);
+        Google::new(keys, hosts, &tls, &lookup).map_err(|error| Failure::Failed(error.to_string()))
+    }
+
+    fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
         let hosts = HostPolicy::new(&self.allow_host, self.deny_private_hosts)
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        let hosts = hosts.and_never(api_server);
-        let options = registry::Options { extra_roots: self.extra_roots()?, ..Default::default() };
-        Ok(OciRegistry::new(Arc::new(hosts), options)?)
+        Ok(Arc::new(hosts.and_never(api_server)))
     }
 
     /// The certificates of all `--registry-ca` files in one text. Each must hold one: a typo must not end in a
@@ -136,6 +149,11 @@ impl Connection {
     /// The registry adapter. It never dials the API server of this cluster.
     pub fn registry(&self, installation: &Installation) -> Result<OciRegistry, Failure> {
         installation.registries.client(self.address)
+    }
+
+    /// For hooks.
+    pub fn google(&self, installation: &Installation) -> Result<Google, Failure> {
+        installation.registries.google(self.address)
     }
 }
 

@@ -4,8 +4,12 @@
 //! once closed for good it never opens. A standby is well as long as it sees that somebody leads.
 
 use super::{Candidate, Timing};
-use crate::ports::{FenceCheck, Vital, lease::Steady};
+use crate::ports::{
+    FenceCheck, Vital,
+    lease::{Leader, Steady},
+};
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -37,6 +41,8 @@ struct State {
     /// When somebody was last seen to lead: this process, or another that renewed.
     led: Duration,
     looked: bool,
+    /// Where the one that leads takes hooks.
+    hooks: Option<SocketAddr>,
     trouble: Option<String>,
 }
 
@@ -55,7 +61,8 @@ impl Office {
 
     fn new(steady: Arc<dyn Steady>, timing: Option<Timing>, leads: bool) -> Self {
         let now = steady.elapsed();
-        let state = State { until: Duration::ZERO, turned: now, led: now, looked: false, trouble: None };
+        let state =
+            State { until: Duration::ZERO, turned: now, led: now, looked: false, hooks: None, trouble: None };
         let (leads, _) = watch::channel(leads);
         Self { steady, timing, state: Mutex::new(state), leads, closed: AtomicBool::new(false) }
     }
@@ -86,6 +93,7 @@ impl Office {
         state.trouble = candidate.trouble().map(str::to_owned);
         if let Some((lease, since)) = candidate.seen() {
             state.looked = true;
+            state.hooks = lease.and_then(|lease| lease.holder.as_ref().and(lease.hooks));
             if lease.is_some_and(|lease| lease.holder.is_some()) {
                 state.led = state.led.max(since);
             }
@@ -122,6 +130,12 @@ impl FenceCheck for Office {
         let Some(timing) = &self.timing else { return Some(Duration::MAX) };
         let until = self.lock().until;
         until.checked_sub(self.steady.elapsed()).filter(|left| *left > timing.margin())
+    }
+}
+
+impl Leader for Office {
+    fn address(&self) -> Option<SocketAddr> {
+        self.lock().hooks
     }
 }
 

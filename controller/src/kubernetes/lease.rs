@@ -1,7 +1,7 @@
 //! The Lease of the election in the API server, with the controller's own rights.
 //!
 //! Guarantees: replaced as a whole, over the uid and version that were seen, or made where there is none: the API
-//! server lets one of several win; labels and annotations that people put there stay. Without the uid a PUT would make a
+//! server lets one of several win; labels and annotations that people put there stay; one annotation says where the holder takes hooks. Without the uid a PUT would make a
 //! deleted Lease anew (the API server allows that for Leases).
 
 use super::failure::{bounded, chain};
@@ -15,8 +15,9 @@ use kube::{
     Api, Client,
     api::{PostParams, WatchEvent, WatchParams},
 };
-use lockkeeper_api::names::FIELD_MANAGER;
+use lockkeeper_api::names::{self, FIELD_MANAGER};
 use std::{
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -28,6 +29,8 @@ const WATCH: u32 = 45;
 pub struct LeaseStore {
     api: Api<Lease>,
     name: String,
+    /// Where this replica takes hooks, if it does.
+    hooks: Option<SocketAddr>,
     /// As it was read or written last: what is in it beside the election's fields.
     metadata: Mutex<ObjectMeta>,
 }
@@ -36,7 +39,14 @@ impl LeaseStore {
     /// The Lease of that name; it need not exist.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), metadata: Mutex::default() }
+        let api = Api::namespaced(client, namespace);
+        Self { api, name: name.to_owned(), hooks: None, metadata: Mutex::default() }
+    }
+
+    /// The same; while this replica holds it, it says where it takes hooks.
+    #[must_use]
+    pub fn with_hooks(self, hooks: Option<SocketAddr>) -> Self {
+        Self { hooks, ..self }
     }
 
     async fn answer(&self, request: &LeaseRequest) -> LeaseAnswer {
@@ -61,7 +71,7 @@ impl LeaseStore {
 
     fn object(&self, draft: &LeaseDraft) -> Lease {
         let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let metadata = match &draft.over {
+        let mut metadata = match &draft.over {
             None => ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             Some((uid, version)) => ObjectMeta {
                 name: Some(self.name.clone()),
@@ -71,6 +81,11 @@ impl LeaseStore {
                 // Of another version they may be somebody's older words; then the API server refuses the version, too.
                 ..known
             },
+        };
+        let annotations = metadata.annotations.get_or_insert_default();
+        match self.hooks.filter(|_| draft.holder.is_some()) {
+            Some(hooks) => annotations.insert(names::HOOKS.to_owned(), hooks.to_string()),
+            None => annotations.remove(names::HOOKS),
         };
         let seconds = i32::try_from(draft.lasts.as_secs()).unwrap_or(i32::MAX);
         let spec = LeaseSpec {
@@ -91,6 +106,7 @@ impl LeaseStore {
                 "the API server answered with a Lease without uid or version",
             ));
         };
+        let hooks = metadata.annotations.as_ref().and_then(|all| all.get(names::HOOKS)?.parse().ok());
         *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = metadata;
         let spec = spec.unwrap_or_default();
         LeaseAnswer::Shows(LeaseSeen {
@@ -106,6 +122,7 @@ impl LeaseStore {
                 .lease_transitions
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or_default(),
+            hooks,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// The Lease as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct LeaseSeen {
     pub acquired: Option<Timestamp>,
     /// How often it went to another holder.
     pub transitions: u32,
+    /// Where its holder takes hooks, if it does.
+    pub hooks: Option<SocketAddr>,
 }
 
 /// The Lease as it shall be.
@@ -78,4 +80,10 @@ pub trait Leases: Send + Sync + 'static {
 pub trait Steady: Send + Sync + std::fmt::Debug + 'static {
     /// Since some beginning.
     fn elapsed(&self) -> Duration;
+}
+
+/// Who knows the replica that leads.
+pub trait Leader: Send + Sync + 'static {
+    /// Where it takes hooks, as far as this replica has seen.
+    fn address(&self) -> Option<SocketAddr>;
 }

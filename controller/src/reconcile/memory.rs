@@ -32,6 +32,18 @@ pub struct Memory {
     conflict_at: Option<String>,
     /// Effects that were refused.
     pub refusals: Refusals,
+    /// What the annotation that asks for a look said last.
+    requested: Requested,
+}
+
+/// What the annotation that asks for a look said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Requested {
+    /// This process has not read it yet.
+    #[default]
+    Unread,
+    /// This, or nothing.
+    Said(Option<String>),
 }
 
 /// Whether a pass may go on from what is known.
@@ -69,6 +81,13 @@ impl Memory {
             }
         }
         Resumed::Ready
+    }
+
+    /// Whether somebody asked for a look at the registry since the last call. A process that begins looks anyway.
+    pub fn is_asked_to_look(&mut self, shown: &StoredPolicy) -> bool {
+        let said = Requested::Said(shown.requested_at.clone());
+        let before = std::mem::replace(&mut self.requested, said.clone());
+        shown.requested_at.is_some() && before != Requested::Unread && before != said
     }
 
     fn restart(&mut self, shown: &StoredPolicy) {

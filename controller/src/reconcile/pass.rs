@@ -173,6 +173,9 @@ impl Reconciler {
         policy: &Arc<Policy>,
         memory: &mut Memory,
     ) -> Result<(Outcome, &'static str), PassError> {
+        if memory.is_asked_to_look(stored) {
+            self.lookups.look_now(&stored.key);
+        }
         self.ask_for_rights(&stored.identity, memory).await;
         let eyes = Eyes { cluster: &*self.world.cluster, lookups: &self.lookups, rankings: &self.rankings };
         let observed = eyes.observe(stored, policy, memory).await?;

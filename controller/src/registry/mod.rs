@@ -88,6 +88,14 @@ pub fn check_roots(pem: &[u8]) -> Result<(), RegistryError> {
     trust::roots(pem).map(drop)
 }
 
+/// TLS as the registry clients speak it: the machine's trusted roots and these.
+///
+/// # Errors
+/// The extra certificates are no PEM.
+pub fn tls(extra_roots: Option<&[u8]>) -> Result<rustls::ClientConfig, RegistryError> {
+    trust::tls(extra_roots)
+}
+
 /// The registry client: one session per access.
 pub struct OciRegistry {
     options: Arc<Options>,

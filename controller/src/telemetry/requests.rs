@@ -1,4 +1,4 @@
-//! What was asked of registries and of the API server.
+//! What was asked of registries and of the API server, and what was asked of us by hooks.
 //!
 //! Guarantees: no name of an object and no namespace is a label; the kinds are those that this program and the
 //! installation's flags name.
@@ -29,12 +29,19 @@ struct OfRequest {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfHook {
+    receiver: String,
+    outcome: &'static str,
+}
+
 /// Counters of requests.
 #[derive(Default)]
 pub struct Requests {
     registry: Family<KindOutcome, Counter>,
     scanned: Family<OfRepository, Seconds>,
     api: Family<OfRequest, Counter>,
+    hooks: Family<OfHook, Counter>,
 }
 
 impl Requests {
@@ -53,6 +60,7 @@ impl Requests {
             "Requests to the API server, by verb, resource and class of the answer's code (none: no answer)",
             api,
         );
+        r.register("hooks", "Hooks that arrived, by receiver and outcome", self.hooks.clone());
     }
 }
 
@@ -79,5 +87,10 @@ impl Metrics {
     /// The API server was asked; `code` is the class of its answer.
     pub fn api_request(&self, verb: &'static str, resource: String, code: &'static str) {
         self.requests.api.get_or_create(&OfRequest { verb, resource, code }).inc();
+    }
+
+    /// A hook arrived at a receiver of the installation.
+    pub fn hook(&self, receiver: &str, outcome: &'static str) {
+        self.requests.hooks.get_or_create(&OfHook { receiver: receiver.to_owned(), outcome }).inc();
     }
 }

@@ -88,6 +88,48 @@ fn nothing_comes_in_but_for_metrics_and_nothing_goes_out_but_to_known_ports() {
 }
 
 #[test]
+fn receivers_of_hooks_come_with_their_secrets_and_a_service() {
+    alone(async {
+        let none = render(&[]).await?;
+        ensure!(find(&none, "Service", "lockkeeper-hooks").is_err(), "nobody asked for hooks");
+        let all = render(&[
+            "hooks.receivers[0].name=hub,hooks.receivers[0].kind=DockerHub,hooks.receivers[0].secretName=hub-hook",
+            "hooks.receivers[1].name=gar,hooks.receivers[1].kind=ArtifactRegistry,hooks.receivers[1].audience=a,hooks.receivers[1].serviceAccount=s",
+        ])
+        .await?;
+        let config = all.iter().find(|object| object["kind"] == "ConfigMap").context("no ConfigMap")?;
+        let text = config["data"]["receivers.yaml"].as_str().context("no file")?;
+        let receivers: Value = serde_saphyr::from_str(text)?;
+        ensure!(
+            receivers
+                == json!({"receivers": [
+                    {"name": "hub", "kind": "DockerHub", "secretFile": "/etc/lockkeeper/hook-secrets/hub/token"},
+                    {"name": "gar", "kind": "ArtifactRegistry", "audience": "a", "serviceAccount": "s"},
+                ]}),
+            "{receivers}"
+        );
+        let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        let args = pod["containers"][0]["args"].to_string();
+        ensure!(args.contains("--hooks=/etc/lockkeeper/hooks/receivers.yaml"), "{args}");
+        let volumes = pod["volumes"].to_string();
+        ensure!(
+            volumes.contains("hub-hook")
+                && volumes.contains(config["metadata"]["name"].as_str().context("no name")?),
+            "{volumes}"
+        );
+        let mounts = pod["containers"][0]["volumeMounts"].to_string();
+        ensure!(
+            mounts.contains("/etc/lockkeeper/hook-secrets/hub") && mounts.contains("/etc/lockkeeper/hooks"),
+            "{mounts}"
+        );
+        let ingress = &find(&all, "NetworkPolicy", "lockkeeper")?["spec"]["ingress"];
+        ensure!(ingress[1]["ports"] == json!([{"port": "hooks", "protocol": "TCP"}]), "{ingress}");
+        find(&all, "Service", "lockkeeper-hooks")?;
+        Ok(())
+    });
+}
+
+#[test]
 fn rights_have_no_wildcard_and_no_secret() {
     alone(async {
         let all = render(&["serviceMonitor.enabled=true"]).await?;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Verb, group and resource with subresource.
 type Right = (String, String, String);
 
-/// What the controller is bound to: what it does itself, the election, and acting as ServiceAccounts.
+/// What the controller is bound to: what it does itself, the election, and acting as `ServiceAccounts`.
 const ROLES: [&str; 4] =
     ["lockkeeper-birth", "lockkeeper-controller", "lockkeeper-impersonate", "lockkeeper-leader"];
 
@@ -309,8 +309,10 @@ fn without_the_right_to_impersonate_policies_say_so() {
         none["rules"] = json!([]);
         apply_object(&admin, none).await?;
         let lost = ("impersonate".to_owned(), String::new(), "serviceaccounts".to_owned());
-        eventually("the API server has heard of it", PATIENCE, async || may_not(&bed, &[lost.clone()]).await)
-            .await?;
+        eventually("the API server has heard of it", PATIENCE, async || {
+            may_not(&bed, std::slice::from_ref(&lost)).await
+        })
+        .await?;
         let controller = start_controller(&bed, "lockkeeper").await?;
         let scene = scene(&bed, "shop", &controller).await?;
         let old = scene.push_first().await?;

@@ -216,6 +216,7 @@ impl Survey<'_> {
                 service_account: object.service_account().to_owned(),
             },
             registry: settings(object.registry()),
+            requested_at: None,
             policy: Ok(Arc::new(policy.clone())),
             status: live.map_or_else(Status::default, |live| live.status.clone()),
             key,

@@ -69,6 +69,7 @@ impl Server {
                     renewed: Some(draft.renewed),
                     acquired: Some(draft.acquired),
                     transitions: draft.transitions,
+                    hooks: None,
                 };
                 self.put(Some(lease.clone()));
                 LeaseAnswer::Shows(lease)

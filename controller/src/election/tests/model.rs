@@ -304,6 +304,7 @@ impl World {
                     renewed: Some(draft.renewed),
                     acquired: Some(draft.acquired),
                     transitions: draft.transitions,
+                    hooks: None,
                 };
                 self.store(Some(lease.clone()));
                 LeaseAnswer::Shows(lease)

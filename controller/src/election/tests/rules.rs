@@ -32,6 +32,7 @@ fn lease(holder: Option<&str>, version: u64, renewed: i64) -> LeaseSeen {
         renewed: Some(Timestamp::from_second(renewed).unwrap()),
         acquired: None,
         transitions: 3,
+        hooks: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn stored(draft: &LeaseDraft, version: u64) -> LeaseSeen {
         renewed: Some(draft.renewed),
         acquired: Some(draft.acquired),
         transitions: draft.transitions,
+        hooks: None,
     }
 }
 

@@ -21,6 +21,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Characters of the annotation that asks for a look which are kept: enough for any time.
+const REQUESTED: usize = 64;
+
 /// What is kept of a pin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PinEntry {
@@ -104,6 +107,7 @@ impl ParsedPolicies {
             resource_version: meta.resource_version.clone(),
             identity: Identity { namespace: meta.namespace.clone(), service_account: account },
             registry,
+            requested_at: meta.annotation(names::REQUESTED_AT).map(|at| at.chars().take(REQUESTED).collect()),
             policy: self.parsed(&key, &meta.uid, generation, object),
             status,
             key,

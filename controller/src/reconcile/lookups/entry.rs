@@ -78,6 +78,8 @@ pub struct Entry {
     pub queued: bool,
     /// Under way.
     pub running: bool,
+    /// Told while under way that there may be something new: what is under way may have missed it.
+    pub again: bool,
     /// When the last lookup began.
     pub began: Option<Instant>,
     /// When the last lookup began that was answered.

@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod entry;
+mod hinted;
 mod lanes;
 mod scans;
 mod worker;
@@ -54,6 +55,11 @@ pub enum What {
 }
 
 impl What {
+    /// Whether it may be another tomorrow.
+    fn changes(&self) -> bool {
+        matches!(self, Self::Tags | Self::Tag(_))
+    }
+
     /// For metrics.
     fn kind(&self) -> &'static str {
         match self {
@@ -101,6 +107,8 @@ struct State {
     /// Registries that want to be asked less with some credential, and until when nothing is asked of that kind.
     holds: BTreeMap<(Source, String, Counted), Instant>,
     by_policy: BTreeMap<PolicyKey, BTreeSet<Arc<Key>>>,
+    /// What may change: the tags of a repository, and what they name.
+    by_repository: BTreeMap<Repository, BTreeSet<Arc<Key>>>,
     /// Counts lookups, so that each is spread differently.
     turn: u64,
 }
@@ -174,6 +182,9 @@ impl Lookups {
 
 impl State {
     fn want(&mut self, policy: &PolicyKey, want: Want, key: &Arc<Key>) {
+        if key.what.changes() {
+            self.by_repository.entry(key.repository.clone()).or_default().insert(Arc::clone(key));
+        }
         let entry = self.entries.entry(Arc::clone(key)).or_default();
         let idle = entry.wants.is_empty();
         let now = want.asked;
@@ -216,6 +227,12 @@ impl State {
         self.set_due(key, None);
         if !matches!(key.what, What::Digest(_)) || self.entries.len() > KEPT {
             self.entries.remove(key);
+        }
+        if let Some(keys) = self.by_repository.get_mut(&key.repository) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_repository.remove(&key.repository);
+            }
         }
     }
 

@@ -202,7 +202,9 @@ impl Lookups {
             Some(pause) => Some(spread(pause, key, turn)),
             None => None,
         };
-        state.set_due(key, pause.map(|pause| now + pause));
+        let due = pause.map(|pause| now + pause);
+        let due = if entry.take_again() { entry.at_a_hint(now).or(due) } else { due };
+        state.set_due(key, due);
         concerned
     }
 }

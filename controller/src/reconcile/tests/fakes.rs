@@ -95,6 +95,7 @@ impl Fake {
             resource_version: self.next_version(),
             identity: Identity { namespace: "platform".into(), service_account: "promoter".into() },
             registry: RegistrySettings { secret: secret.map(str::to_owned), ..RegistrySettings::default() },
+            requested_at: None,
             status: looked_at(&policy(name)),
             policy: Ok(Arc::new(policy(name))),
         };

@@ -2,8 +2,14 @@
 
 use super::fakes::{Fake, policy};
 use crate::{
-    ports::Depth,
-    reconcile::lookups::{Cadence, Lookups, Rankings, Source},
+    ports::{
+        Depth,
+        hints::{Hint, Hints as _},
+    },
+    reconcile::{
+        lookups::{Cadence, Lookups, Rankings, Source},
+        memory::Memory,
+    },
 };
 use lockkeeper_core::{
     decision::Question,
@@ -421,4 +427,66 @@ async fn i8_while_a_tag_cannot_be_looked_up_again_what_it_names_at_this_moment_i
     bench.fake.unreachable.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(61)).await;
     assert_eq!(answers().tags_now[&tag], Answer::Absent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_41_p8_a_hint_looks_now_at_what_is_wanted_and_at_nothing_else() {
+    let bench = Bench::new(&["1.0.0"]);
+    bench.scan("a", None);
+    bench.scan("b", None);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.listings().len(), 1);
+    let hint = |name: &str| Hint { repository: name.parse().unwrap(), below: false };
+    for unknown in ["registry.example.com/otel2", "registry.example.com/ote", "other.example.com/otel"] {
+        assert_eq!(bench.lookups.hint(&hint(unknown)), 0, "{unknown}");
+    }
+    let below = Hint { repository: "registry.example.com/otel".parse().unwrap(), below: true };
+    assert_eq!((bench.lookups.hint(&hint("registry.example.com/otel")), bench.lookups.hint(&below)), (1, 1));
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(bench.listings().len(), 2, "at once, and once for both policies");
+    // Ten thousand a second for ten seconds.
+    for _ in 0..10_000 {
+        for _ in 0..10 {
+            bench.lookups.hint(&below);
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    let listings = bench.listings().len();
+    assert!((10..=13).contains(&listings), "{listings} in ten seconds");
+    sleep(INTERVAL * 2).await;
+    let later = bench.listings().len();
+    assert!((listings + 1..=listings + 3).contains(&later), "{later} after {listings}: polling goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_hint_does_not_shorten_the_pause_of_a_registry_that_fails() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.tags.lock().unwrap() = None;
+    bench.scan("a", None);
+    sleep(Duration::from_secs(1)).await;
+    let hint = Hint { repository: "registry.example.com/otel".parse().unwrap(), below: false };
+    for _ in 0..100 {
+        bench.lookups.hint(&hint);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(bench.listings().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_looks_when_its_annotation_says_something_new() {
+    let bench = Bench::new(&["1.0.0"]);
+    let key = bench.fake.store("a", None);
+    let mut memory = Memory::default();
+    let mut asks = |at: Option<&str>| {
+        bench.fake.change(&key, |stored| stored.requested_at = at.map(str::to_owned));
+        let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+        memory.is_asked_to_look(&stored)
+    };
+    let said: Vec<bool> = [Some("1"), Some("1"), Some("2"), None, None, Some("2")].map(&mut asks).into();
+    assert_eq!(said, [false, false, true, false, false, true]);
+    bench.scan("a", None);
+    sleep(Duration::from_secs(10)).await;
+    bench.lookups.look_now(&key);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.listings().len(), 2);
 }
