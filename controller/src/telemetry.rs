@@ -1,4 +1,4 @@
-//! What is counted, for `OpenMetrics`, and how logs are written.
+//! What is counted, for `OpenMetrics`, how logs are written, and where spans go.
 //!
 //! Guarantees: the labels are bounded (kinds, outcomes, and one series per policy and stage that exists); nothing
 //! here holds a credential. May not: decide or know an adapter.
@@ -11,11 +11,13 @@ mod replica;
 mod requests;
 mod stages;
 mod text;
+mod trace;
 
 pub use api::CountRequests;
-pub use log::{LogFormat, log};
+pub use log::{LogFormat, start};
 pub use passes::{category, kind};
 pub use text::{Format, OPEN_METRICS, TEXT};
+pub use trace::{Origin, TraceError, Traces};
 
 use crate::ports::WatchState;
 use jiff::Timestamp;

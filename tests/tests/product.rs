@@ -17,6 +17,8 @@ mod status;
 mod stops;
 #[path = "product/tags.rs"]
 mod tags;
+#[path = "product/traces.rs"]
+mod traces;
 
 use anyhow::{Result, ensure};
 use e2e::scene::Scene;

@@ -73,6 +73,10 @@ pub struct Args {
     /// How logs are written; `RUST_LOG` chooses how much.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    /// Where spans are sent to: the base address of an OpenTelemetry collector that takes OTLP over HTTP, such as
+    /// `http://collector.monitoring:4318`. Without it nothing is recorded and nothing is sent.
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    otlp_endpoint: Option<String>,
     /// A stage that matches more pods than this is refused.
     #[arg(long, value_name = "PODS", default_value_t = 50_000)]
     pod_limit: usize,
@@ -124,7 +128,9 @@ struct Open {
 }
 
 pub async fn run(args: Args) -> Result<(), Failure> {
-    telemetry::log(args.log_format);
+    let endpoint = args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
+    let traces =
+        telemetry::start(args.log_format, endpoint).map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::new());
     let connection = Connection::counted(&args.cluster, &metrics).await?;
     let controller = Controller::build(&args, &connection, metrics)?;
@@ -137,7 +143,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let leader = (controller.fence.clone(), Arc::clone(&controller.office));
     let hooks = args.hooks.open(&connection, &args.installation, hints, leader, metrics).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
-    controller.supervise(Open { http: listener, webhook, hooks }).await
+    let ended = controller.supervise(Open { http: listener, webhook, hooks }).await;
+    traces.end().await;
+    ended
 }
 
 impl Controller {

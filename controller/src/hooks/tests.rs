@@ -228,12 +228,12 @@ mod google_tokens {
         }
 
         fn jwk(&self) -> Value {
-            let public = self.key.public_key();
+            let (modulus, exponent) = numbers(self.key.public_key().as_ref());
             let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             json!({
                 "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
-                "n": number(public.modulus().big_endian_without_leading_zero()),
-                "e": number(public.exponent().big_endian_without_leading_zero()),
+                "n": number(modulus),
+                "e": number(exponent),
             })
         }
 
@@ -246,6 +246,13 @@ mod google_tokens {
                 .unwrap();
             format!("{text}.{}", URL_SAFE_NO_PAD.encode(signed))
         }
+    }
+
+    /// Modulus and exponent of a public key of 2,048 bits in DER form (RFC 8017, A.1.1).
+    fn numbers(der: &[u8]) -> (&[u8], &[u8]) {
+        assert_eq!((der[0], der[1], &der[4..8]), (0x30, 0x82, &[0x02, 0x82, 0x01, 0x01][..]));
+        // The first byte of the modulus says that it is not negative.
+        (&der[9..265], &der[267..])
     }
 
     fn claims() -> Value {

@@ -14,6 +14,7 @@ use futures::{StreamExt, stream};
 use lockkeeper_core::{decision::Action, policy::Policy};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 /// Moves of pods at once.
 const MOVES: usize = 16;
@@ -86,7 +87,17 @@ impl Hands<'_> {
         if self.stop.is_cancelled() || !self.fence.holds() {
             return (action, Err(EffectError::Fenced));
         }
-        (action, self.cluster.apply(self.identity, self.fence, self.policy, action).await)
+        let span = debug_span!(
+            "effect",
+            kind = telemetry::kind(action),
+            object = object(action),
+            stage = stage(action),
+            outcome = Empty
+        );
+        let done = self.cluster.apply(self.identity, self.fence, self.policy, action);
+        let done = done.instrument(span.clone()).await;
+        span.record("outcome", done.as_ref().map_or_else(telemetry::category, |()| "ok"));
+        (action, done)
     }
 }
 

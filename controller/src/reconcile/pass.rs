@@ -23,7 +23,7 @@ use lockkeeper_core::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, debug_span, field::Empty};
 
 /// How long one pass may take: a pass that hangs must not keep its slot.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -97,7 +97,13 @@ impl Reconciler {
 
     /// One pass over one policy.
     pub async fn pass(&self, key: &PolicyKey) -> Outcome {
-        let span = tracing::info_span!("pass", namespace = key.namespace, policy = key.name);
+        let span = tracing::info_span!(
+            "pass",
+            namespace = key.namespace,
+            policy = key.name,
+            generation = Empty,
+            outcome = Empty
+        );
         let began = Instant::now();
         let (outcome, label) = match timeout(LIMIT, self.look_at(key)).instrument(span.clone()).await {
             Ok(Ok(next)) => next,
@@ -114,6 +120,7 @@ impl Reconciler {
                 (Outcome::Failed, "failed")
             }
         };
+        span.record("outcome", label);
         self.metrics.pass(label, began.elapsed().as_secs_f64());
         outcome
     }
@@ -137,6 +144,7 @@ impl Reconciler {
             self.forget(key);
             return Ok((Outcome::Gone, "gone"));
         };
+        tracing::Span::current().record("generation", stored.generation);
         let memory = self.memories.of(key);
         let mut memory = memory.lock().await;
         if memory.resume(&stored) == Resumed::Behind {
@@ -178,19 +186,21 @@ impl Reconciler {
         }
         self.ask_for_rights(&stored.identity, memory).await;
         let eyes = Eyes { cluster: &*self.world.cluster, lookups: &self.lookups, rankings: &self.rankings };
-        let observed = eyes.observe(stored, policy, memory).await?;
+        let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);
         if !excess.is_empty() {
             return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
         }
         let now = self.world.clock.now();
         let Decision { mut status, actions, questions, events, next_deadline } =
-            (self.decide)(policy, &observed, now);
+            debug_span!("decide").in_scope(|| (self.decide)(policy, &observed, now));
         status.effective = lockkeeper_api::effective(policy);
         let cadence = cadence(policy, &observed);
-        self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, &cadence, questions);
+        debug_span!("ask", questions = questions.len()).in_scope(|| {
+            self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, &cadence, questions);
+        });
         self.metrics.stages(&stored.key, &status);
-        let reported = self.pen().report(stored, memory, status).await?;
+        let reported = self.pen().report(stored, memory, status).instrument(debug_span!("report")).await?;
         let done = self.hands(stored, policy).carry_out(&actions, memory).await;
         self.publish(stored, &events).await;
         if done.retry > 0 {

@@ -4,7 +4,10 @@
 //! asks for is kept within an hour; equal outcomes change nothing that anybody can see. May not: do I/O.
 
 use super::What;
-use crate::ports::{Depth, Listing, PolicyKey, RegistryError};
+use crate::{
+    ports::{Depth, Listing, PolicyKey, RegistryError},
+    telemetry::Origin,
+};
 use jiff::Timestamp;
 use lockkeeper_core::{image::Release, observed::Failure};
 use std::{
@@ -80,6 +83,8 @@ pub struct Entry {
     pub running: bool,
     /// Told while under way that there may be something new: what is under way may have missed it.
     pub again: bool,
+    /// What asked for it to be looked up now; nothing, where its time has come by itself.
+    pub origin: Origin,
     /// When the last lookup began.
     pub began: Option<Instant>,
     /// When the last lookup began that was answered.

@@ -18,7 +18,7 @@ pub use entry::Cadence;
 pub use scans::{Rankings, Scan};
 
 use crate::ports::{Clock, Counted, PolicyKey, Registry, Wakes};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Origin};
 use entry::{Entry, Want};
 use lanes::Lanes;
 use lockkeeper_core::image::{Digest, Repository, Tag};
@@ -196,6 +196,9 @@ impl State {
         let settled =
             matches!((&key.what, &entry.kept), (What::Digest(_), Some(entry::Kept::Release(Some(_), _))));
         let begin = (stale || (idle && !settled)) && !entry.running && !entry.queued;
+        if begin {
+            entry.origin = Origin::here();
+        }
         self.by_policy.entry(policy.clone()).or_default().insert(Arc::clone(key));
         if begin {
             self.set_due(key, Some(now));

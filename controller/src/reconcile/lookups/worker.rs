@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 /// Lookups at once.
 const PARALLEL: usize = 16;
@@ -63,7 +64,7 @@ impl Lookups {
             let (ready, next) = self.lock().take_due(PARALLEL.saturating_sub(running.len()));
             for (key, depth) in ready {
                 let (this, mine) = (self.clone(), Arc::clone(&key));
-                let task = running.spawn(async move { this.look_up(&mine, depth).await });
+                let task = running.spawn(async move { this.traced(&mine, depth).await });
                 keys.insert(task.id(), key);
             }
             tokio::select! {
@@ -74,6 +75,21 @@ impl Lookups {
             }
         }
         running.shutdown().await;
+    }
+
+    /// Shown below the pass that asked for it, if one did.
+    async fn traced(&self, key: &Key, depth: Depth) -> Heard {
+        let origin = self.lock().entries.get_mut(key).map(|entry| std::mem::take(&mut entry.origin));
+        let span = debug_span!(
+            "lookup",
+            kind = key.what.kind(),
+            repository = %key.repository,
+            outcome = Empty
+        );
+        origin.unwrap_or_default().adopt(&span);
+        let heard = self.look_up(key, depth).instrument(span.clone()).await;
+        span.record("outcome", heard.result.as_ref().map_or_else(|error| error.reason, |_| "ok"));
+        heard
     }
 
     async fn look_up(&self, key: &Key, depth: Depth) -> Heard {
