@@ -26,6 +26,7 @@ pub mod promtool;
 pub mod proxy;
 pub mod recorder;
 pub mod scene;
+pub mod synthetic;
 pub mod testing;
 
 pub use audit::AuditEvent;

@@ -122,6 +122,14 @@ Examples:
 Prints the difference, --stdout the new file; --write replaces all files, or none. Exit code 0: edited, or so already
 (then nothing is printed); 4: a file is refused, with line and reason; 3: no marker; 2: wrong arguments.";
 
+pub const CONVERT: &str = "\
+Examples:
+  lockkeeper convert flux/*.yaml > policies.yaml       Flux: the ImageRepositories and ImagePolicies together
+  kubectl get applications -n argocd -o yaml | lockkeeper convert -
+  kubectl get deploy -A -o yaml | lockkeeper convert - | kubectl apply --dry-run=server -f -
+
+What differs is a comment at its place; read them, and CHECK the targets. Exit code 3: nothing to convert.";
+
 pub const SIMULATE: &str = "\
 Examples:
   lockkeeper simulate examples/incident.yaml";

@@ -8,6 +8,7 @@ mod ask;
 mod check;
 mod cluster;
 mod complete;
+mod convert;
 mod crd;
 mod edit;
 mod elect;
@@ -95,6 +96,9 @@ enum Command {
     /// Edit an image, or any value, in YAML and JSON files: only its bytes change, or the file is refused.
     #[command(after_help = examples::EDIT)]
     Edit(Box<edit::Args>),
+    /// Print the policies that mean what resources of Flux, Argo CD Image Updater, Kargo or Keel mean.
+    #[command(after_help = examples::CONVERT)]
+    Convert(convert::Args),
     /// Play a policy in a scripted world in virtual time; no cluster.
     #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::Args),
@@ -182,6 +186,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Select(args) => select::run(&args).await,
             Command::Resolve(args) => resolve::run(&args).await,
             Command::Edit(args) => edit::run(&args),
+            Command::Convert(args) => convert::run(&args),
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),
             Command::Completion(args) => complete::run(&args),

@@ -4,14 +4,13 @@
 //! what is measured is listing, selecting and reporting. CPU and memory are the kernel's figures of the controller's
 //! process, from its start; requests and bytes are counted by the registry. May not: be run by a test.
 
-mod synthetic;
-
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use e2e::install::{CONTROLLER, GROUP, apply_object, install};
 use e2e::meter::Meter;
+use e2e::synthetic::{Counted, Synthetic};
 use e2e::{Bed, Controller, Settings, ports};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
@@ -19,8 +18,6 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::sleep;
-
-use synthetic::Synthetic;
 
 const HOME: &str = "bench";
 /// Requests to the API server at once.
@@ -113,7 +110,7 @@ async fn measure(bed: &Bed, args: &Args) -> Result<()> {
     controller.terminate().await
 }
 
-fn row(what: &str, wall: Duration, cpu: f64, asked: &synthetic::Counted, (rss, peak): (f64, f64)) {
+fn row(what: &str, wall: Duration, cpu: f64, asked: &Counted, (rss, peak): (f64, f64)) {
     println!(
         "| {what} | {:.1} | {cpu:.2} | {} | {} ({}) | {}, {}, {} | {} | {rss:.0} ({peak:.0}) |",
         wall.as_secs_f64(),
@@ -127,7 +124,7 @@ fn row(what: &str, wall: Duration, cpu: f64, asked: &synthetic::Counted, (rss, p
     );
 }
 
-fn requests_per(asked: &synthetic::Counted, policies: usize) -> f64 {
+fn requests_per(asked: &Counted, policies: usize) -> f64 {
     // Both are far below 2^52.
     f64::from(u32::try_from(asked.requests()).unwrap_or(u32::MAX))
         / f64::from(u32::try_from(policies).unwrap_or(1))

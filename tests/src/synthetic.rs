@@ -43,11 +43,13 @@ pub struct Counted {
 
 impl Counted {
     /// All requests.
+    #[must_use]
     pub fn requests(&self) -> usize {
         self.listings + self.manifests + self.heads + self.blobs
     }
 
     /// Since then.
+    #[must_use]
     pub fn since(&self, then: &Self) -> Self {
         Self {
             listings: self.listings - then.listings,
@@ -87,6 +89,7 @@ impl Synthetic {
     }
 
     /// What was asked so far.
+    #[must_use]
     pub fn counted(&self) -> Counted {
         *self.held.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
