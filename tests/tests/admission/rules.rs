@@ -132,10 +132,13 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     policy(&[
         ("/interval", json!("0s")),
         ("/serviceAccountName", json!("other/sa")),
-        ("/registry", json!({"secretRef": {"name": "other/secret"}})),
-        ("/registry", json!({"certSecretRef": {"name": "other/secret"}})),
-        ("/registry", json!({"proxySecretRef": {"name": "other/secret"}})),
-        ("/registry", json!({"pullSecretsFrom": "other/account"})),
+        (
+            "/registry",
+            json!({
+                "secretRef": {"name": "other/secret"}, "certSecretRef": {"name": "other/secret"},
+                "proxySecretRef": {"name": "other/secret"}, "pullSecretsFrom": "other/account",
+            }),
+        ),
         ("/select", json!({"minimumReleaseAge": "-1m", "digest": {"tag": ".a b"}})),
         ("/stages/0/name", json!("Dev")),
         ("/stages/0/after", json!(["dev"])),
