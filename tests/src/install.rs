@@ -21,6 +21,9 @@ use crate::ports;
 
 /// Namespace and name of the controller's ServiceAccount.
 pub const CONTROLLER: (&str, &str) = ("lockkeeper-system", "lockkeeper");
+/// A leader that outlives a restart of the API server, and a machine that stands still for a while. Who comes after one
+/// that was killed waits a minute.
+pub const PATIENT_LEADER: [&str; 3] = ["--leader-elect", "--lease-duration=1m", "--renew-deadline=45s"];
 /// The group of Lockkeeper's kinds.
 pub const GROUP: &str = "lockkeeper.dev";
 

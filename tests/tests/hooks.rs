@@ -1,7 +1,7 @@
 //! A release that is pushed is looked at now: by a notification of the real registry, by a person's annotation.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::install::{install, start_controller_at};
+use e2e::install::{PATIENT_LEADER, install, start_controller_at};
 use e2e::scene::Scene;
 use e2e::{Bed, Controller, PATIENCE, eventually, ports, run};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn replica(bed: &Bed, name: &str) -> Result<Replica> {
     std::fs::write(&receivers, json!({"receivers": [receiver]}).to_string())?;
     let hooks = format!("127.0.0.1:{}", ports::free()?);
     let file = receivers.display().to_string();
-    let args = ["--leader-elect", "--hooks", &file, "--hooks-addr", &hooks];
+    let args = [&PATIENT_LEADER[..], &["--hooks", &file, "--hooks-addr", &hooks]].concat();
     let env = [("POD_NAME", name), ("HOSTNAME", name)];
     let controller =
         start_controller_at(bed, bed.server(), &format!("lockkeeper-{name}"), &args, &env).await?;

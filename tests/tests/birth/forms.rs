@@ -1,7 +1,7 @@
 //! The form follows the API server: older and newer ones on the same etcd, as in an upgrade, with the same two replicas.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::install::{CONTROLLER, install_older, start_controller_with};
+use e2e::install::{CONTROLLER, PATIENT_LEADER, install_older, start_controller_with};
 use e2e::{Bed, Controller, PATIENCE, Settings, eventually, ports, run};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -156,6 +156,6 @@ impl Life {
 
 async fn start(bed: &Bed, name: &str, port: u16) -> Result<Controller> {
     let address = format!("127.0.0.1:{port}");
-    let args = ["--leader-elect", "--lease-duration=60s", "--webhook-addr", &address, "--birth-interval=1s"];
+    let args = [&PATIENT_LEADER[..], &["--webhook-addr", &address, "--birth-interval=1s"]].concat();
     start_controller_with(bed, name, &args).await
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use e2e::controller::program;
 use e2e::install::{
-    CONTROLLER, INSTALLATION, apply_object, checkout, install, start_controller, start_controller_with,
+    CONTROLLER, INSTALLATION, PATIENT_LEADER, apply_object, checkout, install, start_controller,
+    start_controller_with,
 };
 use e2e::scene::Scene;
 use e2e::{Bed, Controller, PATIENCE, Settings, Test, eventually, run};
@@ -122,7 +123,7 @@ async fn scene<'b>(bed: &'b Bed, name: &str, controller: &'b Controller) -> Resu
 fn a_run_uses_every_right_of_the_controller_and_is_refused_nothing() {
     run("a_run_uses_every_right_of_the_controller_and_is_refused_nothing", async |_: &Test| -> Result<()> {
         let bed = bed().await?;
-        let args = ["--leader-elect", "--orphan-after", "5s"];
+        let args = [&PATIENT_LEADER[..], &["--orphan-after", "5s"]].concat();
         let controller = start_controller_with(&bed, "lockkeeper", &args).await?;
         let (shop, mall) = (scene(&bed, "shop", &controller).await?, scene(&bed, "mall", &controller).await?);
         promoted_and_taken_back(&shop).await?;

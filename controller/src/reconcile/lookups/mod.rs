@@ -135,14 +135,19 @@ impl Lookups {
         for key in old.cloned().collect::<Vec<_>>() {
             self.drop_want(&mut state, policy, &key);
         }
+        let mut missed = false;
         for (key, at_this_moment) in keys {
-            state.want(policy, Want { asked: now, cadence: *cadence, now: at_this_moment }, &Arc::new(key));
+            let want = Want { asked: now, cadence: *cadence, now: at_this_moment };
+            missed |= state.want(policy, want, &Arc::new(key));
         }
         for key in state.excess(policy) {
             self.drop_want(&mut state, policy, &key);
         }
         drop(state);
         self.shared.changed.notify_one();
+        if missed {
+            self.shared.parts.wakes.wake(policy);
+        }
     }
 
     fn drop_want(&self, state: &mut State, policy: &PolicyKey, key: &Key) {
@@ -181,7 +186,9 @@ impl Lookups {
 }
 
 impl State {
-    fn want(&mut self, policy: &PolicyKey, want: Want, key: &Arc<Key>) {
+    /// Returns whether there is an answer already of which nobody told this policy: others asked before it, and what
+    /// does not change is not told again.
+    fn want(&mut self, policy: &PolicyKey, want: Want, key: &Arc<Key>) -> bool {
         if key.what.changes() {
             self.by_repository.entry(key.repository.clone()).or_default().insert(Arc::clone(key));
         }
@@ -189,7 +196,10 @@ impl State {
         let idle = entry.wants.is_empty();
         let now = want.asked;
         let stale = want.now && !entry.is_fresh(now);
-        entry.wants.insert(policy.clone(), want);
+        let before = entry.wants.insert(policy.clone(), want);
+        // Listings are read in the same step as they are asked for.
+        let untold = key.what != What::Tags && before.is_none_or(|before| want.now && !before.now && !stale);
+        let missed = untold && (entry.kept.is_some() || entry.failing.is_some());
         // What fails is not asked more often than its pause says.
         let stale = entry.failures == 0 && (stale || entry.is_shallow());
         // Known for ever, waiting for its time, or under way: nothing to do. Unknown, or left alone for a while: now.
@@ -203,6 +213,7 @@ impl State {
         if begin {
             self.set_due(key, Some(now));
         }
+        missed
     }
 
     /// The questions of a policy that are more than are kept: the ones not asked for longest.

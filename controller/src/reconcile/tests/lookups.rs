@@ -339,6 +339,49 @@ async fn questions_stay_asked_and_a_forgotten_policy_asks_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_what_another_policy_was_told_already_is_told_too() {
+    let bench = Bench::new(&["1.0.0"]);
+    *bench.fake.release.lock().unwrap() = Some(release());
+    let stored: Vec<_> = ["a", "b"]
+        .map(|name| bench.fake.store(name, None))
+        .map(|key| bench.fake.policies.lock().unwrap()[&key].clone())
+        .into();
+    let (image, tag): (_, lockkeeper_core::image::Tag) = (policy("a").image, "1.0.0".parse().unwrap());
+    let questions = [
+        Question::Tag(tag.clone()),
+        Question::Digest(image.clone(), Digest::of(b"x")),
+        Question::Pullable(image.clone(), Digest::of(b"x")),
+    ];
+    let woken = || std::mem::take(&mut *bench.fake.woken.lock().unwrap());
+    for question in questions {
+        for policy in &stored {
+            woken();
+            let ask = || {
+                let source = Source::of(policy);
+                bench.lookups.ask(&policy.key, &source, &image, &FOLLOWED, [question.clone()]);
+            };
+            ask();
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(woken(), std::slice::from_ref(&policy.key), "{question:?}");
+            ask();
+            sleep(Duration::from_secs(1)).await;
+            assert!(woken().is_empty(), "once: {question:?}");
+        }
+    }
+    // The same of what it names at this moment, where that was looked up for another reason a moment ago.
+    let (policy, source) = (&stored[0], Source::of(&stored[0]));
+    bench.lookups.ask(
+        &policy.key,
+        &source,
+        &image,
+        &FOLLOWED,
+        [Question::Tag(tag.clone()), Question::TagNow(tag)],
+    );
+    assert_eq!(woken(), std::slice::from_ref(&policy.key));
+    assert_eq!(bench.resolved(), 2, "a tag and a digest, whoever asks");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_is_ordered_once_per_generation() {
     let bench = Bench::new(&["0.28.0", "0.29.0", "latest"]);
     bench.scan("a", None);
