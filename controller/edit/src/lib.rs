@@ -6,6 +6,7 @@
 //! file, line and reason. May not do I/O.
 
 mod check;
+mod containers;
 mod file;
 mod find;
 mod helm;
@@ -49,6 +50,11 @@ pub enum Edit<'a> {
         pin: &'a Pin,
         /// The name that the manifests use, where it is not the repository.
         name: Option<&'a str>,
+    },
+    /// The image of every container, in every pod template, that has it already in another version.
+    Containers {
+        /// What.
+        pin: &'a Pin,
     },
     /// The values that comments mark for a policy.
     Marker {
@@ -98,6 +104,7 @@ fn edited(name: &str, bytes: &[u8], document: Option<usize>, edit: &Edit<'_>) ->
         }
         Edit::HelmValues { path, pin } => helm::edit(&mut session, path, pin, document)?,
         Edit::Kustomize { pin, name: image } => kustomize::edit(&mut session, name, pin, *image, document)?,
+        Edit::Containers { pin } => containers::edit(&mut session, pin, document)?,
         Edit::Marker { policy, pin } => marker::edit(&mut session, policy, pin, document)?,
     }
     let (after, mut edited) = session.finish()?;

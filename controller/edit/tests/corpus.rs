@@ -59,6 +59,7 @@ impl Case {
             (Some(path), None, _) => Edit::Path { path, value: get("value").unwrap_or_default() },
             (Some(path), Some(pin), _) => Edit::HelmValues { path, pin },
             (None, Some(pin), Some(policy)) => Edit::Marker { policy, pin },
+            (None, Some(pin), None) if get("containers").is_some() => Edit::Containers { pin },
             (None, Some(pin), None) => Edit::Kustomize { pin, name: get("name") },
             _ => panic!("{}: what is asked for?", self.name),
         };

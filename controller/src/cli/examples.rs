@@ -122,6 +122,15 @@ Examples:
 Prints the difference, --stdout the new file; --write replaces all files, or none. Exit code 0: edited, or so already
 (then nothing is printed); 4: a file is refused, with line and reason; 3: no marker; 2: wrong arguments.";
 
+pub const EJECT: &str = "\
+Examples:
+  lockkeeper eject otel --stage prod deploy/prod              manifests: every container that has the image
+  lockkeeper eject otel --stage prod kustomization.yaml --kustomize --write
+  lockkeeper eject otel --stage prod values.yaml --helm-values .sidecar.image | git apply
+
+Prints the difference, --stdout the new file; --write replaces all files, or none. Nothing in the cluster changes. Exit code
+0: edited, or so already; 3: the stage holds no release, or the files do not have the image; 4: a file is refused.";
+
 pub const CONVERT: &str = "\
 Examples:
   lockkeeper convert flux/*.yaml > policies.yaml       Flux: the ImageRepositories and ImagePolicies together

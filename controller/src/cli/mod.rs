@@ -11,6 +11,7 @@ mod complete;
 mod convert;
 mod crd;
 mod edit;
+mod eject;
 mod elect;
 mod examples;
 pub mod exit;
@@ -96,6 +97,9 @@ enum Command {
     /// Edit an image, or any value, in YAML and JSON files: only its bytes change, or the file is refused.
     #[command(after_help = examples::EDIT)]
     Edit(Box<edit::Args>),
+    /// Write what a stage runs into files, so that it stays when Lockkeeper goes.
+    #[command(after_help = examples::EJECT)]
+    Eject(Box<eject::Args>),
     /// Print the policies that mean what resources of Flux, Argo CD Image Updater, Kargo or Keel mean.
     #[command(after_help = examples::CONVERT)]
     Convert(convert::Args),
@@ -186,6 +190,7 @@ fn execute(command: Command) -> Result<(), Failure> {
             Command::Select(args) => select::run(&args).await,
             Command::Resolve(args) => resolve::run(&args).await,
             Command::Edit(args) => edit::run(&args),
+            Command::Eject(args) => eject::run(&args).await,
             Command::Convert(args) => convert::run(&args),
             Command::Simulate(args) => simulate::run(&args),
             Command::Crd => crd::run(),

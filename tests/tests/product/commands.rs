@@ -85,9 +85,32 @@ fn what_is_printed_is_true() {
         ensure!(cell("Image") == old.repository && cell("Stages") == "only 0.28.1", "{columns:?}");
         ensure!(cell("Phase") == "Idle" && cell("Ready") == "True", "{columns:?}");
         ensure!(cell("Message").contains("0.28.1"), "{columns:?}");
+        ejected(&scene, &old.tagged("latest"), &format!("{}@{}", new.tagged("0.28.1"), new.digest)).await?;
         ensure!(moves(&scene)?.len() == 3, "looking moves nothing");
         scene.finish().await
     });
+}
+
+/// `lockkeeper eject` writes what the stage holds into a folder of manifests, which the API server takes.
+async fn ejected(scene: &Scene<'_>, before: &str, after: &str) -> Result<()> {
+    let folder = scene.bed.folder().join(format!("{}-manifests", scene.namespace));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("other.yaml"), "otel: {{ not: ours }}")?;
+    let file = folder.join("web.json");
+    let manifest = scene.deployment("web", 2, before);
+    std::fs::write(&file, serde_json::to_string_pretty(&manifest)?)?;
+    let named = file.display().to_string();
+    let args = ["eject", "otel", "-n", &scene.namespace, &named, "--write"];
+    let (code, _, errors) = lockkeeper(scene, &args).await?;
+    ensure!(code == 0 && errors.contains("wrote"), "{code}: {errors}");
+    let written: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    ensure!(written == scene.deployment("web", 2, after), "{written:#}");
+    let (code, _, errors) = lockkeeper(scene, &args).await?;
+    ensure!(code == 0 && errors.contains("nothing to change"), "{code}: {errors}");
+    let folder = folder.display().to_string();
+    let (code, _, errors) = lockkeeper(scene, &["eject", "otel", "-n", &scene.namespace, &folder]).await?;
+    ensure!(code == 4 && errors.contains("other.yaml"), "a template that may hold it: {code}: {errors}");
+    scene.apply(written).await.map(drop)
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Which files are read: those that are named, and in folders those that hold markers.
+//! Which files are read: those that are named, and in folders those that hold what is looked for.
 //!
 //! Guarantees: symbolic links are not followed, folders named `.git` are not entered, and a folder's files come in one
-//! order. A file without a marker is not parsed: what is wrong with it is nobody's concern here.
+//! order. A file that does not hold it is not parsed: what is wrong with it is nobody's concern here.
 
 use crate::cli::{exit::Failure, select::asked};
 use std::{
@@ -9,8 +9,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What a folder is searched for.
+pub struct Searched {
+    /// How names of files end.
+    pub ends: &'static [&'static str],
+    /// A file that has none of these texts is passed over.
+    pub texts: Vec<String>,
+}
+
+impl Searched {
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        let is_in = |text: &String| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        self.texts.iter().any(is_in)
+    }
+}
+
 /// What every marker has in it.
-const MARKER: &[u8] = b"$imagepolicy";
+pub fn markers() -> Searched {
+    Searched { ends: &["yaml", "yml"], texts: vec!["$imagepolicy".to_owned()] }
+}
 
 /// Deepest folder below the one that is named.
 const DEEPEST: usize = 64;
@@ -37,15 +54,15 @@ impl Source {
     }
 }
 
-/// The files that are named, and those with markers in the folders that are named.
-pub fn sources(named: &[PathBuf], searches: bool) -> Result<Vec<Source>, Failure> {
+/// The files that are named, and those that hold what is looked for in the folders that are named.
+pub fn sources(named: &[PathBuf], searched: Option<&Searched>) -> Result<Vec<Source>, Failure> {
     let mut found = Vec::new();
     for path in named {
         if path.is_dir() && !is_link(path)? {
-            if !searches {
+            let Some(searched) = searched else {
                 return Err(Failure::Usage(format!("FILE {} is a folder; name the file", path.display())));
-            }
-            search(path, 0, &mut found)?;
+            };
+            search(path, 0, searched, &mut found)?;
         } else {
             found.push(Source::read(path)?);
         }
@@ -53,8 +70,8 @@ pub fn sources(named: &[PathBuf], searches: bool) -> Result<Vec<Source>, Failure
     Ok(found)
 }
 
-/// The files of a folder that hold markers, by name.
-pub fn search(folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<(), Failure> {
+/// The files of a folder that hold what is looked for, by name.
+fn search(folder: &Path, depth: usize, searched: &Searched, found: &mut Vec<Source>) -> Result<(), Failure> {
     if depth > DEEPEST {
         return Err(refused(folder, "lies too deep"));
     }
@@ -64,12 +81,12 @@ pub fn search(folder: &Path, depth: usize, found: &mut Vec<Source>) -> Result<()
     for entry in entries {
         let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
         if kind.is_dir() && entry.file_name() != ".git" {
-            search(&path, depth + 1, found)?;
+            search(&path, depth + 1, searched, found)?;
         }
-        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
-        if kind.is_file() && is_yaml {
+        let fits = path.extension().is_some_and(|end| searched.ends.iter().any(|one| end == *one));
+        if kind.is_file() && fits {
             let source = Source::read(&path)?;
-            if source.bytes.windows(MARKER.len()).any(|part| part == MARKER) {
+            if searched.is_in(&source.bytes) {
                 found.push(source);
             }
         }

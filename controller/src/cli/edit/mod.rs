@@ -4,7 +4,7 @@
 //! the old file in one step, with its mode, and only while it still is what was read. Exit code 0: edited, or so
 //! already; 4: refused; 3: no marker found; 2: the arguments are wrong.
 
-mod files;
+pub mod files;
 mod policy;
 mod write;
 
@@ -13,7 +13,7 @@ use super::{
     output::{print, say},
 };
 use clap::ArgGroup;
-use files::{Source, sources};
+use files::{Source, markers, sources};
 use lockkeeper_core::image::ImageRef;
 use lockkeeper_edit::{Edit, Edited, Marked, Path, Pin, edit};
 use std::path::{Path as FilePath, PathBuf};
@@ -54,6 +54,13 @@ pub struct Args {
     /// Only this document of the file, counted from 1.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "file")]
     document: Option<u32>,
+    #[command(flatten)]
+    outcome: Outcome,
+}
+
+/// What becomes of edited files.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Outcome {
     /// Print the new file instead of the difference.
     #[arg(long, conflicts_with = "write")]
     stdout: bool,
@@ -63,10 +70,11 @@ pub struct Args {
 }
 
 /// What is asked for, read.
-enum Asked {
+pub enum Asked {
     Path { path: Path, value: String },
     HelmValues { path: Path, pin: Pin },
     Kustomize { pin: Pin, name: Option<String> },
+    Containers { pin: Pin },
     Marker { policy: Marked, pin: Pin },
 }
 
@@ -76,13 +84,9 @@ impl Asked {
             Self::Path { path, value } => Edit::Path { path, value },
             Self::HelmValues { path, pin } => Edit::HelmValues { path, pin },
             Self::Kustomize { pin, name } => Edit::Kustomize { pin, name: name.as_deref() },
+            Self::Containers { pin } => Edit::Containers { pin },
             Self::Marker { policy, pin } => Edit::Marker { policy, pin },
         }
-    }
-
-    /// Whether folders are searched, and files without a place are no mistake.
-    fn searches(&self) -> bool {
-        matches!(self, Self::Marker { .. })
     }
 }
 
@@ -93,8 +97,18 @@ struct Done {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let plan = plan(args)?;
     let document = args.document.and_then(|number| usize::try_from(number).ok());
+    carry_out(plan(args)?, document, args.outcome, "no marker of this policy was found in the files")
+}
+
+/// Edits files, all or none, and shows or writes them. `none` says that nothing in them was meant.
+pub fn carry_out(
+    plan: Vec<(Asked, Vec<Source>)>,
+    document: Option<usize>,
+    outcome: Outcome,
+    none: &str,
+) -> Result<(), Failure> {
+    outcome.fits(&plan)?;
     let mut done: Vec<Done> = Vec::new();
     let (mut refused, mut found) = (Vec::new(), 0);
     for (asked, sources) in plan {
@@ -118,9 +132,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::Refused(refused.join("\n")));
     }
     if found == 0 {
-        return Err(Failure::NoMatch("no marker of this policy was found in the files".to_owned()));
+        return Err(Failure::NoMatch(none.to_owned()));
     }
-    finish(args, &done)
+    outcome.finish(&done)
 }
 
 /// Which edit each file gets.
@@ -133,14 +147,8 @@ fn plan(args: &Args) -> Result<Vec<(Asked, Vec<Source>)>, Failure> {
         return policy::plan(file, args.stage.as_deref(), image, &args.files);
     }
     let asked = flags(args, image)?;
-    let sources = sources(&args.files, asked.searches())?;
-    if args.stdout && sources.len() != 1 {
-        return Err(Failure::Usage("--stdout prints one file; name one".to_owned()));
-    }
-    if args.write && sources.iter().any(|source| source.path == FilePath::new("-")) {
-        return Err(Failure::Usage("standard input cannot be written to; use --stdout".to_owned()));
-    }
-    Ok(vec![(asked, sources)])
+    let searched = matches!(asked, Asked::Marker { .. }).then(markers);
+    Ok(vec![(asked, sources(&args.files, searched.as_ref())?)])
 }
 
 fn flags(args: &Args, image: Option<ImageRef>) -> Result<Asked, Failure> {
@@ -167,25 +175,35 @@ fn usage(flag: &str, error: &dyn std::error::Error) -> Failure {
     Failure::Usage(format!("{flag}: {error}"))
 }
 
-/// Prints or writes.
-fn finish(args: &Args, done: &[Done]) -> Result<(), Failure> {
-    let changed: Vec<&Done> = done.iter().filter(|one| one.edited.bytes != one.source.bytes).collect();
-    if changed.is_empty() {
-        say("lockkeeper: nothing to change: the files are so already");
-    }
-    if args.stdout {
-        // One file; plan() looked, and a policy with several cannot be printed as one.
-        let [one] = done else {
-            return Err(Failure::Usage("--stdout prints one file; leave it out, or use --write".to_owned()));
-        };
-        return print(&String::from_utf8_lossy(&one.edited.bytes));
-    }
-    if args.write {
-        write::all(changed.iter().map(|one| (&one.source, one.edited.bytes.as_slice())))?;
-        for one in &changed {
-            say(&format!("lockkeeper: wrote {}", one.source.shown()));
+impl Outcome {
+    /// Refuses what these files cannot have.
+    fn fits(self, plan: &[(Asked, Vec<Source>)]) -> Result<(), Failure> {
+        let all: Vec<&Source> = plan.iter().flat_map(|(_, sources)| sources).collect();
+        if self.stdout && all.windows(2).any(|two| two[0].path != two[1].path) {
+            return Err(Failure::Usage("--stdout prints one file; name one, or use --write".to_owned()));
         }
-        return Ok(());
+        if self.write && all.iter().any(|source| source.path == FilePath::new("-")) {
+            return Err(Failure::Usage("standard input cannot be written to; use --stdout".to_owned()));
+        }
+        Ok(())
     }
-    changed.iter().try_for_each(|one| print(&write::difference(&one.source, &one.edited.bytes)))
+
+    /// Prints or writes.
+    fn finish(self, done: &[Done]) -> Result<(), Failure> {
+        let changed: Vec<&Done> = done.iter().filter(|one| one.edited.bytes != one.source.bytes).collect();
+        if changed.is_empty() {
+            say("lockkeeper: nothing to change: the files are so already");
+        }
+        if self.stdout {
+            return done.iter().try_for_each(|one| print(&String::from_utf8_lossy(&one.edited.bytes)));
+        }
+        if self.write {
+            write::all(changed.iter().map(|one| (&one.source, one.edited.bytes.as_slice())))?;
+            for one in &changed {
+                say(&format!("lockkeeper: wrote {}", one.source.shown()));
+            }
+            return Ok(());
+        }
+        changed.iter().try_for_each(|one| print(&write::difference(&one.source, &one.edited.bytes)))
+    }
 }
