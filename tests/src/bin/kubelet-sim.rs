@@ -43,6 +43,7 @@ async fn main() -> Result<()> {
     let settings = Settings {
         back_off_scale: arguments.back_off_scale,
         seed: arguments.seed,
+        mirrors: std::collections::BTreeMap::new(),
         ..Settings::nodes(&arguments.prefix, arguments.nodes)
     };
     let kubelet = Kubelet::start(config, settings).await?;

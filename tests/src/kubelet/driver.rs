@@ -79,7 +79,7 @@ pub async fn run(client: Client, settings: Settings, rules: Arc<Rules>) -> Resul
     };
     let mut changes = rules.changes();
     let nodes = settings.nodes.iter().map(|node| node.name.clone()).collect();
-    let images = Images::new()?;
+    let images = Images::new(settings.mirrors.clone())?;
     let watch = watcher(Api::<Pod>::all(client.clone()), config.page_size(2_000)).default_backoff();
     let mut driver = Driver {
         client,

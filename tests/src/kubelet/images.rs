@@ -1,5 +1,7 @@
-//! What an image's name stands for: asked of the real registry, over plain HTTP, as containerd does (HEAD).
+//! What an image's name stands for: asked of the real registry, over plain HTTP, as containerd does (HEAD), or of the mirror
+//! that stands in for it, as a node's `hosts.toml` names one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd
 pub struct Images {
     http: reqwest::Client,
     at_once: Arc<Semaphore>,
+    mirrors: Arc<BTreeMap<String, String>>,
 }
 
 /// An image's name, taken apart.
@@ -27,9 +30,15 @@ struct Name<'a> {
 }
 
 impl Images {
-    pub fn new() -> reqwest::Result<Self> {
+    /// `mirrors` say which host is asked instead of another.
+    pub fn new(mirrors: BTreeMap<String, String>) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { http, at_once: Arc::new(Semaphore::new(64)) })
+        Ok(Self { http, at_once: Arc::new(Semaphore::new(64)), mirrors: Arc::new(mirrors) })
+    }
+
+    fn url(&self, Name { host, path, reference }: &Name<'_>) -> String {
+        let host = self.mirrors.get(*host).map_or(*host, String::as_str);
+        format!("http://{host}/v2/{path}/manifests/{reference}")
     }
 
     /// `host/path@sha256:…`, the `imageID`; or the kubelet's message.
@@ -39,14 +48,13 @@ impl Images {
                 "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {why}"
             )
         };
-        let Some(Name { host, path, reference }) = take_apart(image) else {
+        let Some(name) = take_apart(image) else {
             return Err(failed(
                 "the simulated kubelet pulls from registries named by host:port only".to_owned(),
             ));
         };
         let _turn = self.at_once.acquire().await.map_err(|error| failed(error.to_string()))?;
-        let url = format!("http://{host}/v2/{path}/manifests/{reference}");
-        let answer = self.http.head(url).header(ACCEPT, ACCEPTED).send().await;
+        let answer = self.http.head(self.url(&name)).header(ACCEPT, ACCEPTED).send().await;
         let answer = answer.map_err(|error| failed(format!("{:#}", anyhow::Error::from(error))))?;
         match answer.status() {
             StatusCode::OK => {}
@@ -55,7 +63,7 @@ impl Images {
         }
         let digest = answer.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
         digest
-            .map(|digest| format!("{host}/{path}@{digest}"))
+            .map(|digest| format!("{}/{}@{digest}", name.host, name.path))
             .ok_or_else(|| failed("no digest in the answer".to_owned()))
     }
 }
@@ -64,13 +72,21 @@ impl Images {
     /// The digests that the contents of an `imageID` have: of the platform manifests where it is an index (attestations
     /// left out), else its own. `None` where they cannot be read now.
     pub async fn contents(&self, image_id: &str) -> Option<Vec<String>> {
-        let Name { host, path, reference } = take_apart(image_id)?;
+        let name = take_apart(image_id)?;
         let _turn = self.at_once.acquire().await.ok()?;
-        let url = format!("http://{host}/v2/{path}/manifests/{reference}");
-        let answer =
-            self.http.get(url).header(ACCEPT, ACCEPTED).send().await.ok()?.error_for_status().ok()?;
+        let answer = self
+            .http
+            .get(self.url(&name))
+            .header(ACCEPT, ACCEPTED)
+            .send()
+            .await
+            .ok()?
+            .error_for_status()
+            .ok()?;
         let document: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
-        let Some(entries) = document["manifests"].as_array() else { return Some(vec![reference.to_owned()]) };
+        let Some(entries) = document["manifests"].as_array() else {
+            return Some(vec![name.reference.to_owned()]);
+        };
         let platforms = entries.iter().filter(|entry| entry["platform"]["os"] != "unknown");
         Some(platforms.filter_map(|entry| entry["digest"].as_str().map(str::to_owned)).collect())
     }
@@ -88,7 +104,16 @@ fn take_apart(image: &str) -> Option<Name<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::take_apart;
+    use super::{Images, take_apart};
+
+    #[test]
+    fn a_mirror_is_asked_instead_and_the_name_stays() {
+        crate::install_crypto_provider();
+        let images = Images::new([("r.example".to_owned(), "127.0.0.1:5000".to_owned())].into()).unwrap();
+        let url = |image| images.url(&take_apart(image).unwrap());
+        assert_eq!(url("r.example/a:1"), "http://127.0.0.1:5000/v2/a/manifests/1");
+        assert_eq!(url("other.example/a:1"), "http://other.example/v2/a/manifests/1");
+    }
 
     #[test]
     fn a_name_is_taken_apart_as_containerd_does() {

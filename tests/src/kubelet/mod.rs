@@ -3,7 +3,8 @@
 //! Guarantees: what it writes is what a kubelet writes (states, restart counts, back-offs, conditions, phases, one
 //! container restarted when its image changes), and the image of every container is looked up in the real registry.
 //! What a container does is decided by its image's contents, by [`Rule`]s; without one it starts and stays ready.
-//! Assumes: pods are bound to its nodes by a scheduler or by their makers; registries speak plain HTTP.
+//! Assumes: pods are bound to its nodes by a scheduler or by their makers; registries speak plain HTTP, or have a mirror
+//! that does.
 //! May not: know of Lockkeeper.
 
 mod backoff;
@@ -18,6 +19,7 @@ mod status;
 mod tests;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub back_off_scale: f64,
     /// Of the random crashes.
     pub seed: u64,
+    /// Which host is asked, over plain HTTP, instead of one that images name: containerd's registry mirrors.
+    pub mirrors: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -43,7 +47,7 @@ impl Settings {
     #[must_use]
     pub fn nodes(prefix: &str, count: usize) -> Self {
         let nodes = (0..count).map(|number| NodeSettings::named(&format!("{prefix}-{number}"))).collect();
-        Self { nodes, back_off_scale: 0.1, seed: 1 }
+        Self { nodes, back_off_scale: 0.1, seed: 1, mirrors: BTreeMap::new() }
     }
 }
 
