@@ -171,6 +171,7 @@ async fn follow(scene: &Scene<'_>, registries: &Registries, way: &Way, login: &L
     let tagged = format!("{}:{}", repository(scene, registries, way), way.new);
     let found = asked(&["resolve", &tagged, "-o", "json"], &access(scene, registries, way, login)?).await?;
     ensure!(found["digest"] == new.digest.as_str(), "resolve {tagged}: {found:#}");
+    ensure!(found["signatures"] == "absent" && found["size"].as_u64() > Some(0), "{found:#}");
     Ok(new)
 }
 

@@ -55,7 +55,8 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
             match unusable(facts, decision, &release) {
                 Some((reason, message)) => seen_tags.note(ranked.tag.as_str(), reason, message),
                 None => {
-                    seen_tags.note(ranked.tag.as_str(), "Candidate", String::new());
+                    let (reason, message) = taken(facts, decision, seen);
+                    seen_tags.note(ranked.tag.as_str(), reason, message);
                     chosen = Some(release);
                 }
             }
@@ -148,6 +149,15 @@ fn unusable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> Op
         decision.status.heard.push(key);
     }
     Some(("PlatformMissing", format!("it has no image for {}", names.join(", "))))
+}
+
+/// What is said of the candidate's tag: stages take it, or not before it is old enough.
+fn taken(facts: &Facts<'_>, decision: &mut Decision, seen: Timestamp) -> (&'static str, String) {
+    let until = facts.policy.select.old_enough_at(seen).filter(|until| facts.now < *until);
+    let Some(until) = until else { return ("Candidate", String::new()) };
+    // What is said here has to change then, also where no stage waits for it.
+    decision.next_deadline = Some(decision.next_deadline.map_or(until, |deadline| deadline.min(until)));
+    ("TooYoung", format!("the newest that selection admits; first seen {seen}, too young until {until}"))
 }
 
 /// A released version tag that names other contents than before.

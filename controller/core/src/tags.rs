@@ -29,7 +29,8 @@ impl Seen {
     /// The list, with what follows the candidate and what selection did not admit.
     #[must_use]
     pub fn with_the_rest(mut self, ranking: &Ranking) -> Vec<TagSeen> {
-        let candidate = self.0.iter().find(|seen| seen.reason == "Candidate").map(|seen| seen.tag.clone());
+        let chosen = |seen: &&TagSeen| matches!(seen.reason.as_str(), "Candidate" | "TooYoung");
+        let candidate = self.0.iter().find(chosen).map(|seen| seen.tag.clone());
         if let Some(candidate) = candidate {
             let older =
                 ranking.best_first.iter().skip_while(|ranked| ranked.tag.as_str() != candidate).skip(1);

@@ -6,6 +6,7 @@
 //! Assumes: accesses with equal `scope` belong to one credential (it is part of every key anyway).
 //! May not: write to a registry, retry on its own (the reconciler asks again), or decide what a tag is worth.
 
+mod about;
 mod auth;
 mod challenge;
 mod circuit;
@@ -31,6 +32,7 @@ use url::Url;
 
 use crate::hosts::{HostPolicy, Lookup, SystemLookup, authority};
 use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError};
+pub use about::Sizes;
 use auth::Auth;
 use circuit::Circuits;
 use error::{bad_answer, too_slow};

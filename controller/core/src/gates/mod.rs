@@ -184,7 +184,7 @@ fn old_enough(view: &StageView<'_>, entry: &Entry) -> Option<Wait> {
     let Some(seen) = view.life.first_seen.iter().find(|f| f.contents == key) else {
         return Some(Wait::new("TooYoung", format!("{} has not been listed yet", label(&entry.release))));
     };
-    let until = seen.at.checked_add(least).ok()?;
+    let until = view.policy.select.old_enough_at(seen.at)?;
     (view.now < until).then(|| {
         Wait::new(
             "TooYoung",

@@ -65,6 +65,17 @@ impl ImageRef {
         format!("{}{tag}{digest}", self.repository)
     }
 
+    /// A reference by a digest that is registered and that nothing here can compute (`blake3`), without that digest, and
+    /// the digest's text: to be read and printed, never to be pinned or believed.
+    #[must_use]
+    pub fn by_registered_digest(text: &str) -> Option<(Self, &str)> {
+        let (name, digest) = text.rsplit_once('@')?;
+        let hex = digest.strip_prefix("blake3:")?;
+        let whole = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let image: Self = name.parse().ok().filter(|_| whole && credentials_end(text).is_none())?;
+        image.digest.is_none().then_some((image, digest))
+    }
+
     /// This container's image, pinned: its own repository text, the tag if one is given, the digest.
     #[must_use]
     pub fn pinned(&self, tag: Option<&Tag>, digest: &Digest) -> String {
@@ -169,6 +180,26 @@ mod tests {
         {
             let message = text.parse::<ImageRef>().unwrap_err().to_string();
             assert!(!message.contains("pw"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_digest_that_is_registered_and_not_computed_here_is_read_and_never_a_digest() {
+        let digest = format!("blake3:{}", "ab".repeat(32));
+        let text = format!("nginx:1.2@{digest}");
+        let (image, read) = ImageRef::by_registered_digest(&text).unwrap();
+        assert_eq!((image.canonical().as_str(), read), ("docker.io/library/nginx:1.2", digest.as_str()));
+        assert!(text.parse::<ImageRef>().is_err() && digest.parse::<Digest>().is_err());
+        for other in [
+            format!("nginx@{digest}0"),
+            format!("nginx@{}", digest.to_uppercase()),
+            format!("nginx@md5:{}", "ab".repeat(16)),
+            format!("Nginx@{digest}"),
+            format!("user:pw@registry/a@{digest}"),
+            format!("nginx@{D}@{digest}"),
+            format!("nginx@{D}"),
+        ] {
+            assert!(ImageRef::by_registered_digest(&other).is_none(), "{other}");
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// Judges every tag. `created` knows the dates of builds, which only `newestBuild` asks for; `skip` says why an admitted tag is
+/// Judges every tag. `created` knows the dates of builds, which `newestBuild` and `minimumReleaseAge` ask for; `skip` says why an admitted tag is
 /// not taken all the same (a platform is missing), so that the next one is.
 pub fn explain<'a>(
     selection: &Selection,
@@ -59,7 +59,8 @@ pub fn explain<'a>(
         others.extend(undated);
     }
     others.sort_by(|a, b| (a.reason, &b.tag).cmp(&(b.reason, &a.tag)));
-    let (chosen, mut verdicts) = choose(admitted, skip);
+    let age = |ranked: &Ranked| age_of(selection, created(&ranked.tag), now);
+    let (chosen, mut verdicts) = choose(admitted, skip, age);
     verdicts.extend(others.into_iter().map(|rejected| Verdict {
         tag: rejected.tag,
         reason: rejected.reason.name(),
@@ -72,6 +73,7 @@ pub fn explain<'a>(
 fn choose(
     admitted: Vec<Ranked>,
     skip: impl Fn(&Ranked) -> Option<Verdict>,
+    age: impl Fn(&Ranked) -> String,
 ) -> (Option<Ranked>, Vec<Verdict>) {
     let mut chosen: Option<Ranked> = None;
     let mut verdicts = Vec::with_capacity(admitted.len());
@@ -88,9 +90,10 @@ fn choose(
                 None => {
                     let version = ranked.version.as_deref().filter(|version| *version != tag);
                     let version = version.map(|version| format!(" (version {version})")).unwrap_or_default();
+                    let age = age(&ranked);
                     chosen = Some(ranked);
                     Verdict {
-                        message: format!("{} is the newest that select admits{version}", shown(&tag)),
+                        message: format!("{} is the newest that select admits{version}{age}", shown(&tag)),
                         tag,
                         reason: "Chosen",
                     }
@@ -100,4 +103,18 @@ fn choose(
         verdicts.push(verdict);
     }
     (chosen, verdicts)
+}
+
+/// Since when the controller knows some contents is not known here: what is, is said.
+fn age_of(selection: &Selection, created: Option<Timestamp>, now: Timestamp) -> String {
+    let age = selection.minimum_release_age;
+    match created {
+        _ if age.is_zero() => String::new(),
+        None => format!("; no stage takes it before the controller has known it for {age:#}"),
+        // As at the first scan of a policy: then the date of the build counts.
+        Some(created) => match selection.old_enough_at(created).filter(|until| now < *until) {
+            Some(until) => format!("; too young until {until} for a policy that begins now"),
+            None => "; old enough for a policy that begins now".to_owned(),
+        },
+    }
 }

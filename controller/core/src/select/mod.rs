@@ -17,7 +17,7 @@ pub mod range;
 mod rank;
 mod version;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 pub use builds::{DISCOVERY_LIMIT, newest_first};
 pub use error::SelectError;
@@ -80,6 +80,13 @@ impl Selection {
             selection.check_followed(tag)?;
         }
         Ok(selection)
+    }
+
+    /// From when on contents are old enough that were first seen at this time; none where no age is asked for.
+    #[must_use]
+    pub fn old_enough_at(&self, first_seen: Timestamp) -> Option<Timestamp> {
+        let asked = Some(self.minimum_release_age).filter(|age| !age.is_zero())?;
+        first_seen.checked_add(asked).ok()
     }
 
     /// The one tag that `digest` follows; with another order there is none.

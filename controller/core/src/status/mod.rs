@@ -94,7 +94,7 @@ pub struct FirstSeen {
 pub struct TagSeen {
     /// The tag, as it is in the registry.
     pub tag: String,
-    /// `Candidate`, or why it was not taken.
+    /// `Candidate`, `TooYoung` for a candidate that stages may not have yet, or why it was not taken.
     pub reason: String,
     /// The same as a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -42,8 +42,13 @@ fn a_release_waits_for_its_age_unless_a_person_passes_the_gate() {
     story.pass(110);
     assert_eq!(story.reason(0), (Phase::Idle, "TooYoung"));
     assert!(story.moves().is_empty());
+    let tag = story.world.stored.tags[0].clone();
+    let until = story.stage(0).until.expect("it is known until when");
+    assert_eq!((tag.tag.as_str(), tag.reason.as_str()), ("0.29.0", "TooYoung"));
+    assert!(tag.message.ends_with(&format!("too young until {until}")), "{}", tag.message);
     story.pass(60);
     assert_eq!(story.runs("0.29.0"), 3);
+    assert_eq!(story.world.stored.tags[0].reason, "Candidate");
     let urgent = story.good("0.30.0");
     story.pass(2);
     story.promote("prod", &urgent, &[Skip::Age]);

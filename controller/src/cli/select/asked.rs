@@ -2,7 +2,6 @@
 
 use super::{Args, By, Direction};
 use crate::cli::exit::Failure;
-use jiff::SignedDuration;
 use lockkeeper_core::{
     image::Repository,
     select::{DISCOVERY_LIMIT, Order, SelectError, Selection, TagFilter, ignored, platforms},
@@ -69,7 +68,7 @@ fn of_flags(by: &By) -> Result<Selection, SelectError> {
         None => None,
     };
     let (ignore, platforms) = (ignored(&by.ignore)?, platforms(&by.platform)?);
-    Selection::new(order, filter, ignore, platforms, SignedDuration::ZERO, false)
+    Selection::new(order, filter, ignore, platforms, by.minimum_release_age.unwrap_or_default(), false)
 }
 
 /// A file, or standard input.

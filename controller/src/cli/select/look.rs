@@ -4,7 +4,7 @@ use super::{Access, Args, Asked, Listed};
 use crate::{
     cli::exit::Failure,
     ports::{Credentials as _, Depth, Reference, Registry as _, RegistryAccess, RegistryError},
-    registry::{OciRegistry, credentials::SecretCredentials},
+    registry::{OciRegistry, Sizes, credentials::SecretCredentials},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -57,6 +57,22 @@ impl Ask {
     }
 }
 
+/// What there is to know of a release besides what it is; an error says why it could not be looked up.
+pub struct About {
+    pub sizes: Result<Sizes, RegistryError>,
+    pub signed: Result<bool, RegistryError>,
+}
+
+impl Ask {
+    /// How large a release is, and whether a signature lies beside it.
+    pub async fn about(&self, release: &Release) -> About {
+        let Self { client, access, repository } = self;
+        let signed = client.signed(access, repository, &release.digest);
+        let (sizes, signed) = tokio::join!(client.sizes(access, repository, release), signed);
+        About { sizes, signed }
+    }
+}
+
 fn failed(error: &RegistryError) -> Failure {
     Failure::Failed(format!("{}: {}", error.reason, error.message))
 }
@@ -98,9 +114,9 @@ impl Look {
         selection: &Selection,
         listed: &[Listed],
     ) -> Result<BTreeMap<String, Timestamp>, Failure> {
-        let Order::NewestBuild { limit } = selection.order else { return Ok(BTreeMap::new()) };
         let mut dates: BTreeMap<String, Timestamp> =
             listed.iter().filter_map(|listed| Some((listed.tag.clone(), listed.created?))).collect();
+        let Order::NewestBuild { limit } = selection.order else { return Ok(dates) };
         let Some(ask) = &self.registry else { return Ok(dates) };
         let ranking = rank(selection, listed.iter().map(|listed| listed.tag.as_str()));
         let unknown = ranking.best_first.into_iter().take(limit).map(|ranked| ranked.tag);
@@ -112,6 +128,20 @@ impl Look {
         let read: Vec<_> = stream::iter(requests).buffered(PARALLEL).try_collect().await?;
         dates.extend(read.into_iter().filter_map(|(tag, created)| Some((tag, created?))));
         Ok(dates)
+    }
+
+    /// Reads the date of the chosen tag's build where an age is asked for; whether one was found that was not known.
+    pub async fn date(
+        &self,
+        selection: &Selection,
+        chosen: &Ranked,
+        dates: &mut BTreeMap<String, Timestamp>,
+    ) -> Result<bool, Failure> {
+        let wanted = !selection.minimum_release_age.is_zero() && !dates.contains_key(chosen.tag.as_str());
+        let Some(ask) = self.registry.as_ref().filter(|_| wanted) else { return Ok(false) };
+        let release = ask.resolve(&Reference::Tag(chosen.tag.clone())).await?;
+        let created = release.and_then(|release| release.created);
+        Ok(created.is_some_and(|created| dates.insert(chosen.tag.to_string(), created).is_none()))
     }
 
     /// Looks whether the chosen tag has the platforms; whether it turned out that it does not.

@@ -15,7 +15,7 @@ use super::{
     wire::Registries,
 };
 use asked::Asked;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use listing::Listed;
 use lockkeeper_core::select::{Explained, explain};
 use look::Look;
@@ -88,6 +88,9 @@ pub struct By {
     /// A platform that the image must be built for, such as linux/arm64. Repeatable.
     #[arg(long, value_name = "OS/ARCH", conflicts_with = "file")]
     platform: Vec<String>,
+    /// For how long the controller must have known a release before stages take it, such as 72h.
+    #[arg(long, value_name = "AGE", conflicts_with = "file")]
+    minimum_release_age: Option<SignedDuration>,
     /// How many images have their dates read for --newest-build.
     #[arg(long, value_name = "IMAGES", requires = "newest_build")]
     discovery_limit: Option<usize>,
@@ -128,7 +131,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
 /// Judges the listing, asking the registry for what else decides: dates of builds, and platforms.
 async fn judged(args: &Args, asked: &Asked, look: &Look, listed: &[Listed]) -> Result<Explained, Failure> {
     let now = Timestamp::now();
-    let dates = look.dates(&asked.selection, listed).await?;
+    let mut dates = look.dates(&asked.selection, listed).await?;
     let mut lacking = look::Lacking::default();
     loop {
         let tags = listed.iter().map(|listed| listed.tag.as_str());
@@ -139,9 +142,13 @@ async fn judged(args: &Args, asked: &Asked, look: &Look, listed: &[Listed]) -> R
             |tag| dates.get(tag.as_str()).copied(),
             |ranked| lacking.of(ranked),
         );
-        let Some(chosen) = found.chosen.as_ref().filter(|_| !asked.selection.platforms.is_empty()) else {
+        let Some(chosen) = &found.chosen else { return Ok(found) };
+        if look.date(&asked.selection, chosen, &mut dates).await? {
+            continue;
+        }
+        if asked.selection.platforms.is_empty() {
             return Ok(found);
-        };
+        }
         if args.offline || !look.can_ask() {
             say("platforms were not looked at: no registry is asked");
             return Ok(found);

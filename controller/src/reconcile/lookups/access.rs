@@ -12,7 +12,10 @@ use crate::ports::{
 use lockkeeper_core::image::Repository;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::Instant;
@@ -52,11 +55,17 @@ impl Source {
 pub struct AccessCache {
     cluster: Arc<dyn Cluster>,
     credentials: Arc<dyn Credentials>,
-    held: Mutex<BTreeMap<Source, Slot>>,
+    held: Mutex<BTreeMap<Source, Arc<Slot>>>,
 }
 
-/// What was last read; the lock makes concurrent lookups read it once.
-type Slot = Arc<tokio::sync::Mutex<Held>>;
+/// One source.
+#[derive(Default)]
+struct Slot {
+    /// What was last read; the lock makes concurrent lookups read it once, and is held as long as that takes.
+    held: tokio::sync::Mutex<Held>,
+    /// It is to be read again before its next use. Beside the lock: whoever says so waits for nobody.
+    stale: AtomicBool,
+}
 
 #[derive(Default)]
 struct Held {
@@ -92,7 +101,10 @@ impl AccessCache {
             return Ok(RegistryAccess { scope: "anonymous".into(), insecure, ..RegistryAccess::default() });
         };
         let slot = Arc::clone(self.lock().entry(source.clone()).or_default());
-        let mut held = slot.lock().await;
+        let mut held = slot.held.lock().await;
+        if slot.stale.swap(false, Ordering::SeqCst) {
+            held.read_at = None;
+        }
         if held.read_at.is_none_or(|at| at.elapsed() >= REREAD) {
             let reader = Reader { cluster: &*self.cluster, identity };
             let material = reader.all(&source.settings).await?;
@@ -133,11 +145,10 @@ impl AccessCache {
         Ok(None)
     }
 
-    /// The registry refused the credential: what it came from is read again before its next use.
-    pub async fn refused(&self, source: &Source) {
-        let slot = self.lock().get(source).cloned();
-        if let Some(slot) = slot {
-            slot.lock().await.read_at = None;
+    /// The registry refused the credential: what it came from is read again before its next use. Never waits.
+    pub fn refused(&self, source: &Source) {
+        if let Some(slot) = self.lock().get(source) {
+            slot.stale.store(true, Ordering::SeqCst);
         }
     }
 
@@ -146,7 +157,7 @@ impl AccessCache {
         self.lock().retain(|source, _| used(source));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Source, Slot>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Source, Arc<Slot>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -69,7 +69,7 @@ impl Lookups {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(ended) = running.join_next_with_id() => self.settle(&mut keys, ended).await,
+                Some(ended) = running.join_next_with_id() => self.settle(&mut keys, ended),
                 () = self.shared.changed.notified() => {}
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
@@ -114,7 +114,7 @@ impl Lookups {
         };
         let mut result = self.ask_registry(key, depth, &access).await;
         if result.as_ref().is_err_and(|error| error.reason == "AuthFailed") {
-            parts.access.refused(&key.source).await;
+            parts.access.refused(&key.source);
             match parts.access.resolve(&key.source, &key.repository).await {
                 Ok(newer) if newer != access => {
                     access = newer;
@@ -146,7 +146,8 @@ impl Lookups {
         Ok(Found::Release(release, depth))
     }
 
-    async fn settle(&self, keys: &mut BTreeMap<Id, Arc<Key>>, ended: Ended) {
+    /// Takes in what a lookup ended with. Waits for nothing: meanwhile no other lookup could begin.
+    fn settle(&self, keys: &mut BTreeMap<Id, Arc<Key>>, ended: Ended) {
         let (id, heard) = match ended {
             Ok(ended) => ended,
             Err(error) => {
@@ -161,15 +162,11 @@ impl Lookups {
         self.shared.parts.metrics.registry_request(key.what.kind(), failed);
         self.note(&key, &heard.result);
         if failed == Some("AuthFailed") {
-            self.refused(&key.source).await;
+            self.shared.parts.access.refused(&key.source);
         }
         for policy in self.take_in(&key, heard) {
             self.shared.parts.wakes.wake(&policy);
         }
-    }
-
-    async fn refused(&self, source: &Source) {
-        self.shared.parts.access.refused(source).await;
     }
 
     fn note(&self, key: &Key, result: &Result<Found, RegistryError>) {

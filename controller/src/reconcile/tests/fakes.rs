@@ -63,6 +63,8 @@ pub struct Fake {
     /// No reference can be looked up.
     pub unreachable: AtomicBool,
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// How many reads of Secrets are answered; those after them hang.
+    pub reads: Mutex<Option<usize>>,
     /// Of every ServiceAccount.
     pub pull_secrets: Mutex<Vec<String>>,
     /// Secrets with other keys.
@@ -278,6 +280,17 @@ impl Cluster for Fake {
     ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, EffectError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(format!("secret {name} as {}", identity.service_account));
+            let hangs = match &mut *self.reads.lock().unwrap() {
+                None => false,
+                Some(0) => true,
+                Some(left) => {
+                    *left -= 1;
+                    false
+                }
+            };
+            if hangs {
+                std::future::pending::<()>().await;
+            }
             if let Some(values) = self.certificates.lock().unwrap().get(name).cloned() {
                 return Ok(values);
             }

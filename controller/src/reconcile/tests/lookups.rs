@@ -147,6 +147,27 @@ async fn r15_a_rotated_password_works_on_the_next_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_answered_holds_up_no_other_lookup() {
+    let bench = Bench::new(&["1.0.0"]);
+    bench.fake.secrets.lock().unwrap().insert("ecr".into(), b"wrong".to_vec());
+    *bench.fake.accepted.lock().unwrap() = Some("right".into());
+    // One of two lookups reads the Secret, is refused, reads it again and gives up; the other is refused, too, and
+    // what it reads then never comes.
+    *bench.fake.reads.lock().unwrap() = Some(2);
+    bench.scan("a", Some("ecr"));
+    let key = bench.fake.store("b", Some("ecr"));
+    let stored = bench.fake.policies.lock().unwrap()[&key].clone();
+    bench.lookups.scan(&key, &Source::of(&stored), &"registry.example.com/other".parse().unwrap(), INTERVAL);
+    sleep(Duration::from_secs(1)).await;
+    let reads = bench.fake.asked.lock().unwrap().iter().filter(|what| what.starts_with("secret")).count();
+    assert_eq!(reads, 3, "the third one hangs");
+    assert_eq!(bench.scan("a", Some("ecr")).failing.unwrap().reason, "AuthFailed");
+    bench.scan("c", None);
+    sleep(Duration::from_secs(1)).await;
+    assert!(bench.listings().iter().any(|asked| asked.ends_with("as anonymous")), "{:?}", bench.listings());
+}
+
+#[tokio::test(start_paused = true)]
 async fn pull_secrets_are_used_in_their_order_after_the_policys_own() {
     let bench = Bench::new(&["1.0.0"]);
     for (name, value) in [("none", "other registry"), ("first", "1"), ("second", "2")] {

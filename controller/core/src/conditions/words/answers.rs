@@ -5,6 +5,11 @@ use super::{Word, word};
 /// Why a tag was not taken.
 pub const TAGS: &[Word] = &[
     word("Candidate", "it was taken: the newest release that selection admits", ""),
+    word(
+        "TooYoung",
+        "it is the newest release that selection admits, and younger than `select.minimumReleaseAge`; the message says until when",
+        "ends by itself",
+    ),
     word("Chosen", "`lockkeeper select` takes it", ""),
     word("Older", "the candidate is newer", ""),
     word("Quarantined", "its contents are quarantined", "deleting the Quarantine releases them"),

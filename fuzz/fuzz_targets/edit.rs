@@ -1,11 +1,16 @@
-//! An edit changes only its value or refuses, whatever the file. Seeds: the files of `tests/corpus`.
+//! An edit changes only its value or refuses, whatever the file. Seeds: the files of `controller/edit/tests/corpus`.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use lockkeeper_edit::{Edit, Marked, Path, Pin, edit};
+use std::sync::Once;
+
+/// The second parser may panic, and the edit is refused then: only what is not caught ends the run.
+static CAUGHT: Once = Once::new();
 
 fuzz_target!(|bytes: &[u8]| {
+    CAUGHT.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
     let image = "ghcr.io/acme/api:1.20";
     let path: Path = ".image".parse().expect("a path");
     let pin = Pin::of_image(image.parse().expect("an image"));
