@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
 pub mod chaos;
+pub mod incident;
 
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
