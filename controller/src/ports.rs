@@ -183,6 +183,28 @@ pub trait Cluster: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<String>, EffectError>>;
 }
 
+/// An object that owns pods; a pod that nobody owns stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Workload {
+    /// Namespace.
+    pub namespace: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What people are told on a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Where.
+    pub workload: Workload,
+    /// What it is part of: one Event per workload and transition, whoever tells it, and however often.
+    pub transition: String,
+    /// What.
+    pub event: Event,
+}
+
 /// Where policies are stored.
 pub trait Policies: Send + Sync + 'static {
     /// The policy as the watch last showed it.
@@ -201,6 +223,13 @@ pub trait Policies: Send + Sync + 'static {
         fence: &'a Fence,
         stored: &'a StoredPolicy,
         event: &'a Event,
+    ) -> BoxFuture<'a, Result<(), EffectError>>;
+    /// Tell people on a workload. Told already is done, and so is one that is not known.
+    fn tell<'a>(
+        &'a self,
+        fence: &'a Fence,
+        stored: &'a StoredPolicy,
+        told: &'a Told,
     ) -> BoxFuture<'a, Result<(), EffectError>>;
 }
 

@@ -38,6 +38,7 @@ const OTHERS: &[&str] = &[
     "InvalidImageName",
     "JSONPatch",
     "Job",
+    "Lease",
     "NamespaceTerminating",
     "Never",
     "Normal",
@@ -194,7 +195,10 @@ fn conditions_page() -> String {
 
 fn events_page() -> String {
     let mut text = format!(
-        "# Events\n\n{MADE}\nEach is a Kubernetes Event on the policy and an entry of `status.history` (newest 50).\n\n"
+        "# Events\n\n{MADE}\nEach is a Kubernetes Event on the policy and an entry of `status.history` (newest 50), except `LeaderElected`, \
+         which is on the Lease alone. What is done to a workload is told on it, too, in its own namespace: `Adopted`, \
+         `PromotionStarted`, `RolledBack` and `DriftDetected`, once per attempt and workload however many pods it \
+         has, and on at most 50 workloads per attempt.\n\n"
     );
     rows(&mut text, EVENTS);
     text

@@ -40,6 +40,14 @@ pub struct ElectionArgs {
     pod_name: String,
 }
 
+/// An election, and what is held by who wins it.
+pub struct Elected {
+    /// Until it is started.
+    pub election: Election,
+    /// Its Lease.
+    pub lease: Arc<LeaseStore>,
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().map_err(|error| format!("{error}; write it as 15s or 1m"))?;
     Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
@@ -53,7 +61,7 @@ impl ElectionArgs {
         namespace: &str,
         metrics: &Arc<Metrics>,
         hooks: Option<SocketAddr>,
-    ) -> Result<(Arc<Office>, Option<Election>), Failure> {
+    ) -> Result<(Arc<Office>, Option<Elected>), Failure> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period);
         let timing = timing.map_err(Failure::Usage)?;
         let steady = Arc::new(Boottime);
@@ -66,9 +74,10 @@ impl ElectionArgs {
         }
         let office = Arc::new(Office::elected(Arc::clone(&steady) as _, timing));
         let namespace = self.lease_namespace.as_deref().unwrap_or(namespace);
-        let leases = LeaseStore::new(connection.client.clone(), namespace, &self.lease_name);
+        let lease = LeaseStore::new(connection.client.clone(), namespace, &self.lease_name);
+        let lease = Arc::new(lease.with_hooks(hooks));
         let election = Election {
-            leases: Arc::new(leases.with_hooks(hooks)),
+            leases: Arc::clone(&lease) as _,
             clock: Arc::new(SystemClock),
             steady,
             timing,
@@ -76,7 +85,7 @@ impl ElectionArgs {
             office: Arc::clone(&office),
             metrics: Arc::clone(metrics),
         };
-        Ok((office, Some(election)))
+        Ok((office, Some(Elected { election, lease })))
     }
 }
 

@@ -6,6 +6,7 @@
 //! process that led and does not any more ends at once with status 1. A standby follows everything and writes nothing;
 //! one that begins to lead lists everything anew before its first pass.
 
+mod begin;
 mod why;
 
 use super::{
@@ -18,8 +19,8 @@ use crate::{
     election::{Election, Office},
     hooks::Desk,
     http::{self, Served},
-    kubernetes::{Kubernetes, birth, orphans},
-    ports::{Clock, Fence, Watches},
+    kubernetes::{Kubernetes, birth, lease::LeaseStore, orphans},
+    ports::{Clock, Fence},
     reconcile::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
@@ -30,19 +31,18 @@ use crate::{
     telemetry::{self, LogFormat, Metrics},
     webhook,
 };
+use begin::begin;
 use jiff::SignedDuration;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use why::{Why, describe};
 
-/// How long passes wait for the first lists: without them every policy would be told that its watches are stale.
-const FIRST_LISTS: Duration = Duration::from_secs(30);
 /// How long passes under way may go on after a signal.
 const FINISH: Duration = Duration::from_secs(3);
 /// How long counters may take to be stored after that.
@@ -113,6 +113,8 @@ struct Controller {
     office: Arc<Office>,
     /// Until it is started.
     election: Option<Election>,
+    /// What is elected by.
+    lease: Option<Arc<LeaseStore>>,
     fence: Fence,
     orphan_after: SignedDuration,
     birth_interval: SignedDuration,
@@ -152,12 +154,13 @@ impl Controller {
     fn build(args: &Args, connection: &Connection, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let (queue, clock) = (Queue::new(Pace::default()), Arc::new(SystemClock));
         let stop = CancellationToken::new();
-        let (office, election) = args.election.build(
+        let (office, elected) = args.election.build(
             connection,
             args.installation.namespace(),
             &metrics,
             args.hooks.for_others(),
         )?;
+        let (election, lease) = elected.map(|elected| (elected.election, elected.lease)).unzip();
         let fence = Fence::new(Arc::clone(&office) as _);
         let kubernetes = Arc::new(connection.kubernetes(
             &args.installation,
@@ -199,6 +202,7 @@ impl Controller {
             metrics,
             office,
             election,
+            lease,
             fence,
             orphan_after,
             birth_interval,
@@ -318,19 +322,11 @@ impl Controller {
         let mut tasks = JoinSet::new();
         let (queue, reconciler, stop) = (self.queue.clone(), Arc::clone(&self.reconciler), self.stop.clone());
         let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
-        let (fence, birth_interval) = (self.fence.clone(), self.birth_interval);
+        let (fence, birth_interval, lease) = (self.fence.clone(), self.birth_interval, self.lease.clone());
         tasks.spawn(async move {
             if stop.run_until_cancelled(office.leads()).await.is_some() {
                 queue.expect();
-                if office.is_elected() {
-                    // What the last leader did may not have been shown yet.
-                    kubernetes.look_again();
-                }
-                wait_for_first_lists(&*kubernetes, &stop).await;
-                // What a pin is obeyed by is there before the first pin; but nothing waits for it for ever.
-                let births = kubernetes.pin_births(&fence, birth_interval);
-                let in_time = timeout(FIRST_LISTS, births).await.is_ok();
-                tracing::info!(births_looked_at = in_time, "passes begin");
+                begin(&kubernetes, &fence, lease.as_deref(), birth_interval, &stop).await;
                 let pass = move |key| {
                     let reconciler = Arc::clone(&reconciler);
                     async move { reconciler.pass(&key).await }
@@ -369,24 +365,6 @@ impl Controller {
         }
         self.office.close();
         finished && stored
-    }
-}
-
-/// Waits until every watch has shown its first list and is fresh, but not for ever: one that never does holds up only what needs it.
-async fn wait_for_first_lists(watches: &dyn Watches, stop: &CancellationToken) {
-    let synced = async {
-        while watches.watches().iter().any(|watch| !watch.synced || watch.stale_since.is_some()) {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        waited = timeout(FIRST_LISTS, synced) => if waited.is_err() {
-            let all = watches.watches().into_iter();
-            let stale = all.filter(|watch| !watch.synced || watch.stale_since.is_some());
-            let stale: Vec<String> = stale.map(|watch| watch.kind).collect();
-            tracing::warn!(stale = stale.join(", "), "some watches are not fresh yet; going on without them");
-        }
     }
 }
 

@@ -74,12 +74,6 @@ impl Office {
         let _never_gone = leads.wait_for(|leads| *leads).await;
     }
 
-    /// Whether it leads because it was elected.
-    #[must_use]
-    pub fn is_elected(&self) -> bool {
-        self.timing.is_some()
-    }
-
     /// No effect begins after this.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);

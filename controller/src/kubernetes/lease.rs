@@ -8,7 +8,10 @@ use super::failure::{bounded, chain};
 use crate::ports::lease::{LeaseAnswer, LeaseDraft, LeaseRequest, LeaseSeen, Leases};
 use futures::{StreamExt, future::BoxFuture};
 use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
+    api::{
+        coordination::v1::{Lease, LeaseSpec},
+        core::v1::ObjectReference,
+    },
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 use kube::{
@@ -47,6 +50,20 @@ impl LeaseStore {
     #[must_use]
     pub fn with_hooks(self, hooks: Option<SocketAddr>) -> Self {
         Self { hooks, ..self }
+    }
+
+    /// How Events name it; none before it was seen.
+    #[must_use]
+    pub fn reference(&self) -> Option<ObjectReference> {
+        let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(ObjectReference {
+            api_version: Some("coordination.k8s.io/v1".to_owned()),
+            kind: Some("Lease".to_owned()),
+            namespace: known.namespace.clone(),
+            name: Some(self.name.clone()),
+            uid: Some(known.uid.clone()?),
+            ..ObjectReference::default()
+        })
     }
 
     async fn answer(&self, request: &LeaseRequest) -> LeaseAnswer {

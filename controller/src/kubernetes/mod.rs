@@ -8,6 +8,7 @@
 pub mod birth;
 pub mod client;
 mod effects;
+mod events;
 pub mod failure;
 pub mod lease;
 pub mod orphans;
@@ -27,7 +28,7 @@ mod tests;
 
 use crate::ports::{
     Clock, Cluster, ClusterView, EffectError, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy,
-    Wakes, WatchState, Watches,
+    Told, Wakes, WatchState, Watches,
 };
 use client::Caller;
 use futures::future::BoxFuture;
@@ -210,6 +211,15 @@ impl Policies for Kubernetes {
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
         Box::pin(self.event_published(fence, stored, event))
+    }
+
+    fn tell<'a>(
+        &'a self,
+        fence: &'a Fence,
+        stored: &'a StoredPolicy,
+        told: &'a Told,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(self.told(fence, stored, told))
     }
 }
 

@@ -38,10 +38,10 @@ pub struct Hands<'a> {
 }
 
 /// What came of the effects of one pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done<'a> {
     /// Effects that happened.
-    pub succeeded: usize,
+    pub succeeded: Vec<&'a Action>,
     /// Effects that may happen if they are tried again soon.
     pub retry: usize,
     /// Effects that were refused, now or a short while ago.
@@ -59,7 +59,7 @@ struct Obstacles {
 }
 
 /// Carries out `actions`.
-pub async fn execute(hands: &Hands<'_>, actions: &[Action], refusals: &mut Refusals) -> Done {
+pub async fn execute<'a>(hands: &Hands<'_>, actions: &'a [Action], refusals: &mut Refusals) -> Done<'a> {
     let mut done = Done::default();
     let mut obstacles = Obstacles::default();
     for group in actions.chunk_by(|a, b| matches!((a, b), (Action::MovePod(_), Action::MovePod(_)))) {
@@ -113,20 +113,20 @@ impl Obstacles {
     }
 }
 
-fn settle(
+fn settle<'a>(
     hands: &Hands<'_>,
-    action: &Action,
+    action: &'a Action,
     result: Result<(), EffectError>,
     refusals: &mut Refusals,
     obstacles: &mut Obstacles,
-    done: &mut Done,
+    done: &mut Done<'a>,
 ) {
     let (kind, object, stage) = (telemetry::kind(action), object(action), stage(action));
     hands.metrics.effect(action, result.as_ref().map(|&()| ()));
     let Err(error) = result else {
         tracing::info!(kind, object, stage, "effect");
         refusals.succeeded(action);
-        done.succeeded += 1;
+        done.succeeded.push(action);
         return;
     };
     refusals.note(action, &error, Instant::now());

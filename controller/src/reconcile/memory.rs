@@ -7,6 +7,7 @@
 use super::{
     change::{Change, material},
     refusals::Refusals,
+    tell::Telling,
 };
 use crate::ports::{PolicyKey, StoredPolicy};
 use lockkeeper_core::status::Status;
@@ -32,6 +33,8 @@ pub struct Memory {
     conflict_at: Option<String>,
     /// Effects that were refused.
     pub refusals: Refusals,
+    /// What the workloads were told.
+    pub telling: Telling,
     /// What the annotation that asks for a look said last.
     requested: Requested,
 }

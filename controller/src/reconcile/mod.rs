@@ -14,6 +14,7 @@ mod pass;
 pub mod queue;
 pub mod refusals;
 pub mod report;
+mod tell;
 pub mod vital;
 
 #[cfg(test)]

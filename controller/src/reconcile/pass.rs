@@ -11,9 +11,10 @@ use super::{
     report::{Pen, ReportError, Reported},
 };
 use crate::{
-    ports::{Clock, Cluster, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy},
+    ports::{Clock, Cluster, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy, Told},
     telemetry::Metrics,
 };
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lockkeeper_core::{
     decision::{Decision, Event},
@@ -31,6 +32,9 @@ const LIMIT: Duration = Duration::from_mins(2);
 const FOLLOW_UP: Duration = Duration::from_secs(1);
 /// No deadline is slept for less than this.
 const SHORTEST: Duration = Duration::from_millis(50);
+
+/// Events on workloads that are written at once.
+const AT_ONCE: usize = 16;
 
 /// The core's decision function.
 pub type Decide = dyn Fn(&Policy, &Observed, Timestamp) -> Decision + Send + Sync;
@@ -203,11 +207,13 @@ impl Reconciler {
         let reported = self.pen().report(stored, memory, status).instrument(debug_span!("report")).await?;
         let done = self.hands(stored, policy).carry_out(&actions, memory).await;
         self.publish(stored, &events).await;
+        let told = memory.telling.of(policy, &memory.latest, &observed.stages, &done.succeeded);
+        self.tell(stored, &told).await;
         if done.retry > 0 {
             self.metrics.pass_error("Effect");
             return Ok((Outcome::Failed, "failed"));
         }
-        let wait = self.wait(next_deadline, reported, done, memory);
+        let wait = self.wait(next_deadline, reported, &done, memory);
         Ok((Outcome::Done { next: wait }, "ok"))
     }
 
@@ -216,7 +222,7 @@ impl Reconciler {
         &self,
         deadline: Option<Timestamp>,
         reported: Reported,
-        done: Done,
+        done: &Done<'_>,
         memory: &Memory,
     ) -> Option<Duration> {
         let (wall, now) = (self.world.clock.now(), Instant::now());
@@ -224,7 +230,7 @@ impl Reconciler {
         let later = |at: Instant| at.saturating_duration_since(now);
         let counters = reported.due.map(later);
         let refusals = memory.refusals.next_retry(now).map(later);
-        let moved = done.succeeded > 0 || reported.change == Change::Material;
+        let moved = !done.succeeded.is_empty() || reported.change == Change::Material;
         let first = [decided, counters, refusals, moved.then_some(FOLLOW_UP)].into_iter().flatten().min();
         first.map(|wait| wait.max(SHORTEST))
     }
@@ -260,6 +266,16 @@ impl Reconciler {
         }
     }
 
+    /// Nothing rests on them: one that is not written is missed, and the policy's own Events say the same.
+    async fn tell(&self, stored: &StoredPolicy, told: &[Told]) {
+        let all: Vec<_> =
+            told.iter().map(|told| self.world.policies.tell(&self.world.fence, stored, told)).collect();
+        let results: Vec<_> = stream::iter(all).buffered(AT_ONCE).collect().await;
+        if let Some(error) = results.into_iter().find_map(Result::err) {
+            tracing::warn!(%error, "workloads were not told what was done to them");
+        }
+    }
+
     fn pen(&self) -> Pen<'_> {
         Pen { policies: &*self.world.policies, fence: &self.world.fence, metrics: &self.metrics }
     }
@@ -284,7 +300,11 @@ impl Reconciler {
 }
 
 impl Hands<'_> {
-    async fn carry_out(&self, actions: &[lockkeeper_core::decision::Action], memory: &mut Memory) -> Done {
+    async fn carry_out<'a>(
+        &self,
+        actions: &'a [lockkeeper_core::decision::Action],
+        memory: &mut Memory,
+    ) -> Done<'a> {
         execute(self, actions, &mut memory.refusals).await
     }
 }

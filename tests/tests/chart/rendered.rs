@@ -261,6 +261,11 @@ fn values_reach_what_they_are_about() {
         let image = pod["containers"][0]["image"].as_str().unwrap_or_default();
         ensure!(image.contains(":0.1.0@sha256:aaaa"), "{image}");
         ensure!(pod["hostNetwork"] == true && pod["dnsPolicy"] == "ClusterFirstWithHostNet");
+        // A pod that surges would find the ports of its node taken, and the rollout would never end.
+        let strategy = &find(&all, "Deployment", "lockkeeper")?["spec"]["strategy"];
+        let one_by_one =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}});
+        ensure!(*strategy == one_by_one, "{strategy}");
         let rules = find(&all, "ClusterRole", "lockkeeper-controller")?["rules"].to_string();
         ensure!(
             rules.contains(

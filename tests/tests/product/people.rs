@@ -115,10 +115,27 @@ fn a_person_quarantines_with_a_digest_alone() {
         let pods = scene.all_run(&old.digest, 3).await?;
         ensure!(pods.iter().all(|pod| restarts(pod) == 2), "there and back, and no other restart");
         ensure!(scene.event("RolledBack").await?.contains("0.28.1"));
+        the_workload_was_told(&scene).await?;
         let moved = moves(&scene)?.len();
         scene.not_written_again("pods", moved, "what is quarantined does not come back").await?;
         scene.ours("Quarantine").delete("emergency", &DeleteParams::default()).await?;
         scene.holds(&new.digest).await?;
         scene.finish().await
     });
+}
+
+/// Three pods were moved there and back: their Deployment says it once each, and nothing is said on pods.
+async fn the_workload_was_told(scene: &Scene<'_>) -> Result<()> {
+    let told = eventually("the workload is told", PATIENCE, async || {
+        let told = scene.events_on("Deployment").await?;
+        ensure!(told.iter().any(|(reason, _)| reason == "RolledBack"), "{told:?}");
+        Ok(told)
+    })
+    .await?;
+    let reasons: Vec<&str> = told.iter().map(|(reason, _)| reason.as_str()).collect();
+    ensure!(reasons == ["Adopted", "PromotionStarted", "RolledBack"], "{told:?}");
+    let policy = format!("(stage only of ImagePolicy {}/otel)", scene.namespace);
+    ensure!(told.iter().all(|(_, note)| note.contains(&policy)), "{told:?}");
+    ensure!(scene.events_on("Pod").await?.is_empty(), "the kubelet's Events are not ours");
+    Ok(())
 }

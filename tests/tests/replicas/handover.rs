@@ -35,6 +35,8 @@ fn p7_told_to_end_it_hands_over_after_its_last_write() {
         let credential = &writes[given_back].credential;
         let last = writes.iter().rposition(|write| write.credential == *credential);
         ensure!(last == Some(given_back), "it wrote after it gave the Lease back");
+        let led = pair.told_on_the_lease()?;
+        ensure!(led == ["first", "second"], "who leads is told on the Lease, once each: {led:?}");
         pair.second.terminate().await
     });
 }

@@ -87,6 +87,18 @@ impl<'b> Pair<'b> {
         Ok(refused)
     }
 
+    /// The replicas that told on the Lease that they lead, in their order.
+    pub fn told_on_the_lease(&self) -> Result<Vec<String>> {
+        let events = self.writes()?.into_iter().filter(|write| write.event.object().resource == "events");
+        let bodies = events.filter(|write| write.event.succeeded()).filter_map(|w| w.event.request_object);
+        let leads = bodies.filter(|body| {
+            body["reason"] == "LeaderElected"
+                && body["regarding"]["kind"] == "Lease"
+                && body["regarding"]["uid"].is_string()
+        });
+        Ok(leads.filter_map(|body| Some(body["reportingInstance"].as_str()?.to_owned())).collect())
+    }
+
     /// How many processes have led.
     pub fn leaders(&self) -> Result<usize> {
         let writes = self.writes()?;

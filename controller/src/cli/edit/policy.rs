@@ -43,7 +43,10 @@ pub fn plan(
     let pin = Pin::of_policy(image, repositories);
     if edits.is_empty() {
         let named = if named.is_empty() { vec![PathBuf::from(".")] } else { named.to_vec() };
-        return Ok(vec![(Asked::Marker { policy: marked, pin }, files::sources(&named, Some(&files::markers()))?)]);
+        return Ok(vec![(
+            Asked::Marker { policy: marked, pin },
+            files::sources(&named, Some(&files::markers()))?,
+        )]);
     }
     let checkout = match named {
         [] => Path::new("."),
@@ -111,6 +114,9 @@ fn one(edit: &Value, checkout: &Path, marked: &Marked, pin: &Pin) -> Result<(Ask
             let path = image.parse().map_err(|error| wrong(&format!("is wrong: {error}")))?;
             Ok((Asked::HelmValues { path, pin }, vec![Source::read(&place)?]))
         }
-        _ => Ok((Asked::Marker { policy: marked.clone(), pin }, files::sources(&[place], Some(&files::markers()))?)),
+        _ => Ok((
+            Asked::Marker { policy: marked.clone(), pin },
+            files::sources(&[place], Some(&files::markers()))?,
+        )),
     }
 }

@@ -1,6 +1,7 @@
 //! The adapter against an API server that answers as it is told.
 
 mod effects;
+mod events;
 mod follow;
 mod lease;
 mod sight;

@@ -4,7 +4,7 @@ use crate::{
     ports::{
         Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
-        RegistrySettings, Rights, StoredPolicy, Wakes,
+        RegistrySettings, Rights, StoredPolicy, Told, Wakes,
     },
     reconcile::{
         Reconciler, World,
@@ -345,6 +345,16 @@ impl Policies for Fake {
         event: &'a Event,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
         self.note(format!("event {}", event.reason));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn tell<'a>(
+        &'a self,
+        _: &'a Fence,
+        _: &'a StoredPolicy,
+        told: &'a Told,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        self.note(format!("told {} {}", told.workload.name, told.event.reason));
         Box::pin(async { Ok(()) })
     }
 }

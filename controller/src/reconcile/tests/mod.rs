@@ -5,3 +5,4 @@ mod lookups;
 mod material;
 mod passes;
 mod refusals;
+mod telling;

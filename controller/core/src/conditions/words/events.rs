@@ -1,8 +1,8 @@
-//! Words of Events, which are those of the history. Constants only.
+//! Words of Events; all but `LeaderElected` are those of the history, too. Constants only.
 
 use super::{Word, word};
 
-/// Reasons of Events, and of the entries of `status.history`.
+/// Reasons of Events, and (all but `LeaderElected`) of the entries of `status.history`.
 pub const EVENTS: &[Word] = &[
     word("CandidateFound", "selection chose a new release", ""),
     word(
@@ -11,6 +11,7 @@ pub const EVENTS: &[Word] = &[
         "publish it, or set `select.platforms`",
     ),
     word("TagMoved", "a version tag names other contents than before", "`Promote` the digest to take it"),
+    word("LeaderElected", "on the Lease: this replica is the one that writes", ""),
     word("Adopted", "what a stage runs is kept as its stable release", ""),
     word("ApprovalRequired", "a release waits for approvals", "an Intervention `Approve`"),
     word("PromotionStarted", "a release enters a stage", ""),
