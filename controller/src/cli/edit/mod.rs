@@ -179,7 +179,8 @@ impl Outcome {
     /// Refuses what these files cannot have.
     fn fits(self, plan: &[(Asked, Vec<Source>)]) -> Result<(), Failure> {
         let all: Vec<&Source> = plan.iter().flat_map(|(_, sources)| sources).collect();
-        if self.stdout && all.windows(2).any(|two| two[0].path != two[1].path) {
+        let several = plan.iter().any(|(_, sources)| sources.len() > 1);
+        if self.stdout && (several || all.windows(2).any(|two| two[0].path != two[1].path)) {
             return Err(Failure::Usage("--stdout prints one file; name one, or use --write".to_owned()));
         }
         if self.write && all.iter().any(|source| source.path == FilePath::new("-")) {
