@@ -33,6 +33,8 @@ pub enum HostKind {
     Registry,
     /// A proxy through which one is reached.
     Proxy,
+    /// A server that signals are measured by.
+    Signal,
     /// Where the keys are published that senders of hooks sign with.
     Keys,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for HostKind {
         f.write_str(match self {
             Self::Registry => "registry",
             Self::Proxy => "proxy",
+            Self::Signal => "signal",
             Self::Keys => "key",
         })
     }

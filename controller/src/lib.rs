@@ -11,5 +11,6 @@ pub mod kubernetes;
 pub mod ports;
 pub mod reconcile;
 pub mod registry;
+pub mod signals;
 pub mod telemetry;
 pub mod webhook;

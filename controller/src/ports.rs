@@ -18,6 +18,7 @@ pub mod hints;
 pub mod lease;
 mod listing;
 mod reach;
+pub mod signals;
 
 pub use listing::Listing;
 pub use reach::{Certificates, Credential, Proxy, RegistryAccess};

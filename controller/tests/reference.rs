@@ -55,6 +55,7 @@ fn driven() -> String {
     let stage = StageStatus { name: "prod".into(), ..StageStatus::default() };
     metrics.stages(&key, &Status { stages: vec![stage], ..Status::default() });
     let [idle, promoting, taking_back] = three_statuses();
+    metrics.stages(&key, &promoting);
     metrics.stored(&key, &idle, &promoting);
     metrics.stored(&key, &promoting, &taking_back);
     metrics.stored(&key, &taking_back, &idle);

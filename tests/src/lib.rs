@@ -22,6 +22,7 @@ mod part;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod promtool;
 pub mod proxy;
 pub mod recorder;

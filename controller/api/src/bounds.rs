@@ -32,6 +32,14 @@ pub const GUARD: Bounds = Bounds { least: "0s", most: "720h" };
 /// `spec.health.sweep`.
 pub const SWEEP: Bounds = Bounds { least: "1s", most: "1h" };
 
+/// Signals of a policy.
+pub const SIGNALS: usize = 6;
+/// Longest query of a signal, in characters.
+pub const QUERY: usize = 2048;
+/// Longest address of a signal's server.
+pub const ADDRESS: usize = 512;
+/// Largest limit of a signal.
+pub const LIMIT: f64 = 1e9;
 /// Stages of a policy.
 pub const STAGES: usize = 16;
 /// Mirrors of a policy.

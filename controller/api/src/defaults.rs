@@ -37,6 +37,10 @@ pub const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob
 pub const TICK: &str = "1m";
 /// `spec.health.warmUp`.
 pub const WARM_UP: &str = "2m";
+/// `spec.health.signals[].compare.direction`.
+pub const DIRECTION: &str = "HigherIsWorse";
+/// `spec.health.signals[].compare.margin`, unless there is a limit.
+pub const MARGIN: &str = "10%";
 /// `spec.health.falseRollbackBudget`.
 pub const FALSE_ROLLBACK_BUDGET: &str = "2%";
 /// `spec.health.noDataAfter`.
@@ -92,6 +96,8 @@ pub const IMAGE_POLICY: &[(&str, &str)] = &[
     ("spec.health.readyDeadline", READY_DEADLINE),
     ("spec.health.guard", GUARD),
     ("spec.health.sweep", SWEEP),
+    ("spec.health.signals[].compare.direction", DIRECTION),
+    ("spec.health.signals[].compare.margin", MARGIN),
 ];
 
 /// The same for an `Intervention`.

@@ -39,6 +39,9 @@ pub fn effective(policy: &Policy) -> BTreeMap<String, String> {
     if let Some(rate) = health.require {
         put("health.require.restartsPerPodHour", rate.to_string());
     }
+    for signal in &policy.signals {
+        put(&format!("health.signals.{}.compare", signal.name), format!("worse is {}", signal.compare));
+    }
     for stage in &policy.stages {
         self::stage(policy, stage, &mut put);
     }

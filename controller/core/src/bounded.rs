@@ -34,7 +34,10 @@ fn entries(status: &Status) -> usize {
     let stages = status.stages.iter().map(|s| {
         let platforms: usize = s.verified.iter().map(|v| 1 + v.release.platforms.len()).sum();
         let health = |f: &Flight| {
-            50 + f.health.deaths.len() + f.health.evidence.entries() + f.health.fingerprints.entries()
+            50 + f.health.deaths.len()
+                + f.health.evidence.entries()
+                + f.health.fingerprints.entries()
+                + 10 * f.health.signals.len()
         };
         let deaths = s.flight.as_ref().map_or(0, health);
         let pinned = s.pinned.as_ref().map_or(0, |p| p.namespaces.len());
@@ -65,6 +68,10 @@ fn shed(stage: &mut StageStatus, keep: usize, verified: usize) {
         cut(&mut health.deaths, keep);
         if keep <= 8 {
             health.evidence.shed();
+            for signal in &mut health.signals {
+                signal.message.clear();
+                signal.trouble.clear();
+            }
         }
     }
     let current = stage.current.clone();

@@ -89,7 +89,7 @@ fn run_stage(
     let Some(status) = life.stages.get(index).cloned() else { return };
     let mut turn = Turn { status, attempts: life.attempts, ..Turn::default() };
     stage::step(&view, &mut turn);
-    let Turn { status, mut actions, questions, events, deadline, attempts, heard } = turn;
+    let Turn { status, mut actions, questions, asked, events, deadline, attempts, heard } = turn;
     // What new pods are born with changes before the pods that are there (stable: each kind keeps its order).
     actions.sort_by_key(Action::order);
     if let Some(slot) = decision.status.stages.get_mut(index) {
@@ -99,6 +99,7 @@ fn run_stage(
     decision.status.heard.extend(heard);
     decision.actions.extend(actions);
     decision.questions.extend(questions);
+    decision.asked.extend(asked);
     decision.events.extend(events);
     decision.next_deadline = [decision.next_deadline, deadline].into_iter().flatten().min();
 }

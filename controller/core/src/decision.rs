@@ -7,6 +7,7 @@ use crate::{
     image::{Digest, Repository, Tag},
     observed::{ContainerKind, ObjectKey},
     pin::PinSpec,
+    signals::SignalQuestion,
     status::Status,
 };
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ pub struct Decision {
     pub actions: Vec<Action>,
     /// What the next pass would like to know.
     pub questions: BTreeSet<Question>,
+    /// What the next pass would like to have measured.
+    pub asked: BTreeSet<SignalQuestion>,
     /// What people are told.
     pub events: Vec<Event>,
     /// When to look again even if nothing changes.

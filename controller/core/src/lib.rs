@@ -20,6 +20,7 @@ pub mod observed;
 pub mod pin;
 pub mod policy;
 pub mod select;
+pub mod signals;
 pub mod stage;
 pub mod status;
 mod tags;

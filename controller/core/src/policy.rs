@@ -3,7 +3,7 @@
 //! Guarantees: every stage's predecessors stand above it (no cycles by construction), every selector has a label,
 //! every duration is positive and bounded. Made by `lockkeeper-api` from the wire types.
 
-use crate::{image::Repository, select::Selection};
+use crate::{image::Repository, select::Selection, signals::Signal};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub struct Policy {
     pub stages: Vec<Stage>,
     /// How degradation is judged.
     pub health: HealthSettings,
+    /// What is measured besides what the pods show.
+    pub signals: Vec<Signal>,
 }
 
 impl Policy {

@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hosts", &["lockkeeper_core"]),
     ("election", &["ports", "telemetry"]),
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
+    ("signals", &["ports", "hosts", "lockkeeper_core"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
     ("webhook", &["ports", "lockkeeper_core", "lockkeeper_api"]),
     ("hooks", &["ports", "hosts", "telemetry", "lockkeeper_core"]),

@@ -95,9 +95,10 @@ impl World {
         if self.settings.trace_evidence {
             self.trace(&seen);
         }
-        let Decision { status, actions, questions, events, next_deadline } =
+        let Decision { status, actions, questions, asked, events, next_deadline } =
             decide(&self.policy, &seen, self.now);
         self.questions = questions;
+        self.measure(&asked);
         self.next_deadline = next_deadline;
         let due = |outcome: &PassOutcome| kill_after.is_some_and(|n| outcome.writes >= n);
         if status != seen.status || self.stored != status {

@@ -5,6 +5,7 @@
 
 mod act;
 mod kubelet;
+mod measured;
 mod observe;
 mod people;
 pub mod quality;
@@ -15,5 +16,6 @@ mod world;
 
 pub use act::{Effect, PassOutcome};
 pub use kubelet::Behaviour;
+pub use measured::Measured;
 pub use random::Random;
 pub use world::{EvidencePoint, Owner, Pod, Record, World, WorldSettings, release, release_for};

@@ -46,6 +46,7 @@ impl World {
             status: self.memory.clone().unwrap_or_else(|| self.stored.clone()),
             catalogue: self.catalogue(),
             answers: self.answers(),
+            signals: self.signals.clone(),
             stages,
             pins: self.pins.clone(),
             quarantines: self.quarantines.clone(),

@@ -1,11 +1,12 @@
 //! What there is, and what a script or a test may do to it.
 
-use crate::{Behaviour, Effect, Random};
+use crate::{Behaviour, Effect, Measured, Random};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
     observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
     policy::{Namespaces, PodsTarget, Policy, Target},
+    signals::{SignalAnswer, SignalKey},
     stage::Standing,
     status::Status,
 };
@@ -180,6 +181,10 @@ pub struct World {
     pub behaviours: BTreeMap<Digest, Behaviour>,
     /// What the controller asked for in its last pass.
     pub questions: BTreeSet<lockkeeper_core::decision::Question>,
+    /// What servers of signals answer.
+    pub measured: Measured,
+    /// What they answered to the last pass.
+    pub(crate) signals: BTreeMap<SignalKey, SignalAnswer>,
     /// What the registry said tags name, and when; known until it says something else.
     pub(crate) looked_up: BTreeMap<Tag, (Timestamp, Option<Release>)>,
     /// What happened.
@@ -218,6 +223,8 @@ impl World {
             interventions: Vec::new(),
             behaviours: BTreeMap::new(),
             questions: BTreeSet::new(),
+            measured: Measured::default(),
+            signals: BTreeMap::new(),
             looked_up: BTreeMap::new(),
             records: Vec::new(),
             evidence: Vec::new(),

@@ -24,6 +24,7 @@ use crate::{
     reconcile::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
+        measurements::Measurements,
         queue::{Pace, Queue},
         vital::Signs,
     },
@@ -106,6 +107,7 @@ fn birth_interval(text: &str) -> Result<SignedDuration, String> {
 struct Controller {
     kubernetes: Arc<Kubernetes>,
     lookups: Lookups,
+    measurements: Measurements,
     reconciler: Arc<Reconciler>,
     queue: Queue,
     signs: Arc<Signs>,
@@ -174,6 +176,8 @@ impl Controller {
             clock: Arc::clone(&clock) as _,
             metrics: Arc::clone(&metrics),
         });
+        let signals = Arc::new(connection.signals(&args.installation)?);
+        let measurements = Measurements::new(signals, Arc::clone(&kubernetes) as _, Arc::new(queue.clone()));
         let world = World {
             cluster: Arc::clone(&kubernetes) as _,
             policies: Arc::clone(&kubernetes) as _,
@@ -185,27 +189,26 @@ impl Controller {
         let reconciler = Reconciler::new(
             world,
             Arc::new(lockkeeper_core::decide),
-            lookups.clone(),
+            (lookups.clone(), measurements.clone()),
             Arc::clone(&metrics),
             stop.clone(),
         );
         let signs =
             Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _, Arc::clone(&office) as _);
-        let (reconciler, signs) = (Arc::new(reconciler), Arc::new(signs));
-        let (orphan_after, birth_interval) = (args.orphan_after, args.birth_interval);
         Ok(Self {
             kubernetes,
             lookups,
-            reconciler,
+            measurements,
+            reconciler: Arc::new(reconciler),
             queue,
-            signs,
+            signs: Arc::new(signs),
             metrics,
             office,
             election,
             lease,
             fence,
-            orphan_after,
-            birth_interval,
+            orphan_after: args.orphan_after,
+            birth_interval: args.birth_interval,
             stop,
         })
     }
@@ -278,7 +281,12 @@ impl Controller {
             waiting: Arc::new(self.queue.clone()),
             clock,
         };
-        let (looking, serving) = (end.clone(), end.clone());
+        let (looking, measuring, serving) = (end.clone(), end.clone(), end.clone());
+        let measurements = self.measurements.clone();
+        tasks.spawn(async move {
+            measurements.run(measuring).await;
+            "measuring signals".to_owned()
+        });
         tasks.spawn(async move { format!("following the cluster: {}", kubernetes.follow().await) });
         tasks.spawn(async move {
             lookups.run(looking).await;

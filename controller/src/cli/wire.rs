@@ -7,6 +7,7 @@ use crate::{
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
     ports::{Clock, Wakes},
     registry::{self, OciRegistry},
+    signals::Prometheus,
     telemetry::{CountRequests, Metrics},
 };
 use jiff::Timestamp;
@@ -42,6 +43,22 @@ impl Registries {
         let (hosts, tls) = (self.hosts(api_server)?, registry::tls(self.extra_roots()?.as_deref())?);
         let lookup: Arc<dyn Lookup> = Arc::new(SystemLookup);
         Google::new(keys, hosts, &tls, &lookup).map_err(|error| Failure::Failed(error.to_string()))
+    }
+
+    /// The client of Prometheus servers, which believes what the registries' client does.
+    pub fn signals(&self, api_server: Option<IpAddr>) -> Result<Prometheus, Failure> {
+        let roots = self.extra_roots()?;
+        let tls = move |authority: Option<&[u8]>| {
+            if let Some(pem) = authority {
+                registry::check_roots(pem)
+                    .map_err(|_| "key ca.crt of the Secret holds no certificate in PEM form".to_owned())?;
+            }
+            let parts: Vec<&[u8]> = [roots.as_deref(), authority].into_iter().flatten().collect();
+            let all = parts.join(&b'\n');
+            let all = Some(all.as_slice()).filter(|all| !all.is_empty());
+            registry::tls(all).map_err(|error| error.message)
+        };
+        Ok(Prometheus::new(self.hosts(api_server)?, Arc::new(SystemLookup), Box::new(tls)))
     }
 
     fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
@@ -149,6 +166,11 @@ impl Connection {
     /// The registry adapter. It never dials the API server of this cluster.
     pub fn registry(&self, installation: &Installation) -> Result<OciRegistry, Failure> {
         installation.registries.client(self.address)
+    }
+
+    /// For signals.
+    pub fn signals(&self, installation: &Installation) -> Result<Prometheus, Failure> {
+        installation.registries.signals(self.address)
     }
 
     /// For hooks.

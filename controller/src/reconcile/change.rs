@@ -42,6 +42,9 @@ fn storable(status: &Status) -> Status {
     let mut status = status.clone();
     for health in status.stages.iter_mut().flat_map(memories) {
         health.open = None;
+        for signal in &mut health.signals {
+            signal.pending.clear();
+        }
     }
     status
 }

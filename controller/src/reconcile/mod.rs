@@ -7,7 +7,9 @@
 pub mod change;
 pub mod execute;
 pub mod invalid;
+mod lanes;
 pub mod lookups;
+pub mod measurements;
 pub mod memory;
 pub mod observe;
 mod pass;

@@ -5,6 +5,7 @@
 
 use super::{
     lookups::{Cadence, Lookups, Rankings, Scan, Source},
+    measurements::Measurements,
     memory::Memory,
 };
 use crate::ports::{Cluster, Depth, StoredPolicy};
@@ -33,6 +34,8 @@ pub struct Eyes<'a> {
     pub lookups: &'a Lookups,
     /// Listings in order.
     pub rankings: &'a Rankings,
+    /// What was measured; none where nothing is (a plan).
+    pub measurements: Option<&'a Measurements>,
 }
 
 impl Eyes<'_> {
@@ -57,6 +60,7 @@ impl Eyes<'_> {
             status: memory.latest.clone(),
             catalogue,
             answers,
+            signals: self.measurements.map(|all| all.answers(&stored.key)).unwrap_or_default(),
             stages,
             pins: view.pins,
             quarantines: view.quarantines,

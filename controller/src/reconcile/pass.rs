@@ -5,6 +5,7 @@ use super::{
     execute::{Done, Hands, execute},
     invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
     lookups::{Lookups, Rankings, Source},
+    measurements::Measurements,
     memory::{Memories, Memory, Resumed},
     observe::{Eyes, ObserveError, cadence},
     queue::Outcome,
@@ -61,6 +62,7 @@ pub struct Reconciler {
     world: World,
     decide: Arc<Decide>,
     lookups: Lookups,
+    measurements: Measurements,
     rankings: Rankings,
     memories: Memories,
     metrics: Arc<Metrics>,
@@ -91,12 +93,12 @@ impl Reconciler {
     pub fn new(
         world: World,
         decide: Arc<Decide>,
-        lookups: Lookups,
+        (lookups, measurements): (Lookups, Measurements),
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let (rankings, memories) = (Rankings::default(), Memories::default());
-        Self { world, decide, lookups, rankings, memories, metrics, stop }
+        Self { world, decide, lookups, measurements, rankings, memories, metrics, stop }
     }
 
     /// One pass over one policy.
@@ -158,6 +160,7 @@ impl Reconciler {
         match &stored.policy {
             Err(messages) => {
                 self.lookups.forget(&stored.key);
+                self.measurements.forget(&stored.key);
                 self.refuse(&stored, INVALID_SPEC, messages, &mut memory).await
             }
             Ok(policy) => self.proceed(&stored, policy, &mut memory).await,
@@ -189,19 +192,25 @@ impl Reconciler {
             self.lookups.look_now(&stored.key);
         }
         self.ask_for_rights(&stored.identity, memory).await;
-        let eyes = Eyes { cluster: &*self.world.cluster, lookups: &self.lookups, rankings: &self.rankings };
+        let eyes = Eyes {
+            cluster: &*self.world.cluster,
+            lookups: &self.lookups,
+            rankings: &self.rankings,
+            measurements: Some(&self.measurements),
+        };
         let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);
         if !excess.is_empty() {
             return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
         }
         let now = self.world.clock.now();
-        let Decision { mut status, actions, questions, events, next_deadline } =
+        let Decision { mut status, actions, questions, asked, events, next_deadline } =
             debug_span!("decide").in_scope(|| (self.decide)(policy, &observed, now));
         status.effective = lockkeeper_api::effective(policy);
         let cadence = cadence(policy, &observed);
         debug_span!("ask", questions = questions.len()).in_scope(|| {
             self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, &cadence, questions);
+            self.measurements.ask(&stored.key, &stored.identity, asked);
         });
         self.metrics.stages(&stored.key, &status);
         let reported = self.pen().report(stored, memory, status).instrument(debug_span!("report")).await?;
@@ -295,6 +304,7 @@ impl Reconciler {
         self.memories.forget(key);
         self.rankings.forget(key);
         self.lookups.forget(key);
+        self.measurements.forget(key);
         self.metrics.forget(key);
     }
 }

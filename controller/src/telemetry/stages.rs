@@ -16,8 +16,11 @@ use prometheus_client::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
 };
+
+/// What the pods' own signal is called beside those of `health.signals`.
+const RESTARTS: &str = "restarts";
 
 const PHASES: [(Phase, &str); 5] = [
     (Phase::Idle, "Idle"),
@@ -33,6 +36,14 @@ pub struct OfStage {
     pub(super) namespace: String,
     pub(super) policy: String,
     pub(super) stage: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSignal {
+    namespace: String,
+    policy: String,
+    stage: String,
+    signal: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +75,9 @@ pub struct Stages {
     phase: Family<OfPhase, Gauge>,
     in_flight: Family<OfStage, Gauge>,
     drifted: Family<OfStage, Gauge>,
+    evidence: Family<OfSignal, Gauge<f64, AtomicU64>>,
+    /// The signals of each stage that have series.
+    signals: Mutex<BTreeMap<OfStage, Vec<OfSignal>>>,
     unpinned_births: Family<OfStage, Gauge>,
     policies: Gauge,
     orphaned_pins: Gauge,
@@ -77,6 +91,11 @@ impl Stages {
         r.register("candidates_in_flight", "1 while a stage has a candidate", self.in_flight.clone());
         let drifted = self.drifted.clone();
         r.register("drifted_pods", "Pods that run other contents than their stage should", drifted);
+        r.register(
+            "evidence_log",
+            "The natural logarithm of the evidence of one signal against the release in flight; 0: nothing is known",
+            self.evidence.clone(),
+        );
         let births = self.unpinned_births.clone();
         r.register(
             "unpinned_births",
@@ -94,11 +113,42 @@ impl Stages {
         }
         self.in_flight.get_or_create(of).set(i64::from(stage.flight.is_some()));
         self.drifted.get_or_create(of).set(i64::from(stage.drift.pods));
+        self.evidence(of, stage);
         let births = i64::try_from(stage.unpinned_births).unwrap_or(i64::MAX);
         self.unpinned_births.get_or_create(of).set(births);
     }
 
+    /// Evidence is there while something is in flight: restarts, and every signal of the policy.
+    fn evidence(&self, of: &OfStage, stage: &StageStatus) {
+        let label = |signal: &str| OfSignal {
+            namespace: of.namespace.clone(),
+            policy: of.policy.clone(),
+            stage: of.stage.clone(),
+            signal: signal.to_owned(),
+        };
+        let health = stage.flight.iter().map(|flight| &flight.health);
+        let now: Vec<(OfSignal, f64)> = health
+            .flat_map(|health| {
+                let signals = health.signals.iter().map(|signal| (label(&signal.name), signal.log_e));
+                [(label(RESTARTS), health.log_e)].into_iter().chain(signals)
+            })
+            .collect();
+        let mut known = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.remove(of).unwrap_or_default() {
+            if now.iter().all(|(label, _)| *label != gone) {
+                self.evidence.remove(&gone);
+            }
+        }
+        for (label, log_e) in &now {
+            self.evidence.get_or_create(label).set(*log_e);
+        }
+        if !now.is_empty() {
+            known.insert(of.clone(), now.into_iter().map(|(label, _)| label).collect());
+        }
+    }
+
     fn drop_stage(&self, of: &OfStage) {
+        self.evidence(of, &StageStatus::default());
         for (_, name) in PHASES {
             self.phase.remove(&of.in_phase(name));
         }

@@ -157,6 +157,10 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     policy(&[("/health", Value::Object(wrong)), ("/health/falseRollbackBudget", json!("NaN%"))]);
     policy(&[("/health", json!({"require": {"restartsPerPodHour": "0"}}))]);
     policy(&[("/health", json!({"noDataAfter": "2h", "noDataMax": "1h"}))]);
+    let prometheus = json!({"address": "ftp://p:9090", "query": "x", "secretRef": {"name": "other/s"}});
+    let compare = json!({"limit": "-1", "margin": "1%"});
+    let signal = json!({"name": "P95", "prometheus": prometheus, "compare": compare});
+    policy(&[("/health", json!({"signals": [signal]}))]);
     let everywhere = json!({
         "namespaces": ["a"],
         "namespaceSelector": {"matchLabels": {"a": "b"}},

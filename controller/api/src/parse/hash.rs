@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use lockkeeper_core::{
     image::Digest,
     policy::{Amount, HealthSettings, Movement, Namespaces, Target, Wave},
+    signals::Signal,
 };
 use serde_json::{Value, json};
 
@@ -18,18 +19,21 @@ pub(crate) fn of_stage(
     waves: Option<&[Wave]>,
     soak: SignedDuration,
     health: &HealthSettings,
+    signals: &[Signal],
 ) -> String {
     // Lists only: the order of keys in a map would depend on how serde_json is built.
-    let definition = json!([
-        targets.iter().map(target).collect::<Vec<_>>(),
-        waves.map(|waves| waves
-            .iter()
-            .map(|w| json!([amount(w.pods), duration_text(w.soak)]))
-            .collect::<Vec<_>>()),
-        duration_text(soak),
+    let mut definition = vec![
+        json!(targets.iter().map(target).collect::<Vec<_>>()),
+        json!(waves.map(|waves| {
+            waves.iter().map(|w| json!([amount(w.pods), duration_text(w.soak)])).collect::<Vec<_>>()
+        })),
+        json!(duration_text(soak)),
         self::health(health),
-    ]);
-    short(&definition)
+    ];
+    if !signals.is_empty() {
+        definition.push(signals.iter().map(signal).collect());
+    }
+    short(&Value::Array(definition))
 }
 
 /// Of the text of some JSON: the first sixteen hex digits of its sha256.
@@ -80,6 +84,12 @@ fn amount(amount: Amount) -> String {
         Amount::Count(n) => n.to_string(),
         Amount::Percent(n) => format!("{n}%"),
     }
+}
+
+/// The Secret is left out: a rotated credential measures the same.
+fn signal(signal: &Signal) -> Value {
+    let Signal { name, prometheus, compare } = signal;
+    json!([name, prometheus.address, prometheus.query.to_string(), compare.to_string()])
 }
 
 fn health(health: &HealthSettings) -> Value {

@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod hash;
 pub(crate) mod scalar;
 mod select;
+mod signals;
 mod stages;
 mod targets;
 #[cfg(test)]
@@ -65,7 +66,9 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
     registry(errors, &policy.registry());
     let select = select::parse(errors, &spec.select);
     let health = health(errors, &spec.health.clone().unwrap_or_default());
-    let stages = stages::parse(errors, &spec.stages, health.as_ref());
+    let signals = signals::parse(errors, spec.health.as_ref().map_or(&[], |health| &health.signals));
+    let judged = health.as_ref().zip(signals.as_deref());
+    let stages = stages::parse(errors, &spec.stages, judged);
 
     (named && placed).then_some(())?;
     Some(Policy {
@@ -83,6 +86,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
         select: select?,
         stages: stages?,
         health: health?,
+        signals: signals?,
     })
 }
 

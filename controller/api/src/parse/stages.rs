@@ -6,14 +6,16 @@ use super::{
 };
 use crate::{bounds, defaults, spec};
 use jiff::SignedDuration;
-use lockkeeper_core::policy::{Amount, DriftMode, HealthSettings, RollbackMode, Stage, Wave};
+use lockkeeper_core::{
+    policy::{Amount, DriftMode, HealthSettings, RollbackMode, Stage, Wave},
+    signals::Signal,
+};
 use std::collections::BTreeSet;
 
-pub(super) fn parse(
-    errors: &mut Errors,
-    stages: &[spec::Stage],
-    health: Option<&HealthSettings>,
-) -> Option<Vec<Stage>> {
+/// How stages are judged; none while something in it is wrong.
+type Judged<'a> = Option<(&'a HealthSettings, &'a [Signal])>;
+
+pub(super) fn parse(errors: &mut Errors, stages: &[spec::Stage], health: Judged<'_>) -> Option<Vec<Stage>> {
     errors.count("spec.stages", stages.len(), 1, bounds::STAGES);
     unique_names(errors, stages);
     let found: Vec<Option<Stage>> = stages
@@ -33,7 +35,7 @@ fn one(
     path: &str,
     stage: &spec::Stage,
     after: Option<Vec<usize>>,
-    health: Option<&HealthSettings>,
+    health: Judged<'_>,
 ) -> Option<Stage> {
     let named = errors.label_name(&format!("{path}.name"), &stage.name, "stage");
     let targets = targets::parse(errors, &format!("{path}.targets"), &stage.targets);
@@ -69,7 +71,7 @@ fn one(
     let (targets, soak, waves) = (targets?, soak?, waves?);
     Some(Stage {
         name: stage.name.clone(),
-        hash: hash::of_stage(&targets, waves.as_deref(), soak, health?),
+        hash: hash::of_stage(&targets, waves.as_deref(), soak, health?.0, health?.1),
         after: after?,
         targets,
         soak,

@@ -411,3 +411,72 @@ fn row_43_a_status_that_cannot_be_read_counts_as_lost() {
     assert_eq!(status.status, lockkeeper_core::status::Status::default());
     assert!(status.unreadable.is_some());
 }
+
+fn with_signal(signal: &Value) -> Vec<(&'static str, Value)> {
+    let mut whole = json!({
+        "name": "p95",
+        "prometheus": {"address": "http://prometheus.monitoring:9090/", "query": "p95{pod=~\"$(pods)\"}"},
+    });
+    for (key, value) in signal.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    vec![("/spec/health", json!({"signals": [whole]}))]
+}
+
+#[test]
+fn signals_have_a_query_and_something_to_compare_with() {
+    use lockkeeper_core::{health::Direction, signals::Compare};
+    let of = |signal: Value| parse(&policy(&with_signal(&signal))).unwrap().signals.remove(0);
+    let plain = of(json!({}));
+    assert_eq!(plain.prometheus.address, "http://prometheus.monitoring:9090");
+    assert_eq!(plain.compare.to_string(), "more than 10% above the pods beside it");
+    let limit = of(json!({"compare": {"direction": "LowerIsWorse", "limit": "0.99"}}));
+    assert_eq!(limit.compare, Compare::Limit(Direction::LowerIsWorse, 0.99));
+    let ipv6 = json!({"prometheus": {"address": "https://[fd00::1]:9090/mimir", "query": "x{p=~'$(pods)'}"}});
+    assert_eq!(of(ipv6).prometheus.address, "https://[fd00::1]:9090/mimir");
+}
+
+#[test]
+fn fault_38_39_mistakes_in_signals_name_the_field_and_the_fix() {
+    let bad = |signal: &Value, parts: &[&str]| one(&with_signal(signal), parts);
+    let prometheus = |address: &str, query: &str| json!({"prometheus": {"address": address, "query": query}});
+    let address = "http://p:9090";
+    bad(&json!({"name": "P95"}), &["spec.health.signals[0].name", "signal"]);
+    bad(&prometheus("prometheus:9090", "x{p=~'$(pods)'}"), &["prometheus.address", "http://", "neither"]);
+    bad(&prometheus("http://user:pw@p", "x{p=~'$(pods)'}"), &["a user or a password", "secretRef"]);
+    bad(&prometheus("http://p/?q", "x{p=~'$(pods)'}"), &["is not a host"]);
+    bad(&prometheus("http://", "x{p=~'$(pods)'}"), &["is not a host"]);
+    bad(&prometheus(address, "x{p=~'$(pod)'}"), &["prometheus.query", "is no variable", "\"pods\""]);
+    bad(&prometheus(address, "x{p=~'$(pods'}"), &["has $( without )"]);
+    bad(&prometheus(address, "sum(x)"), &["neither $(pods) nor $(digest)", "limit"]);
+    bad(&prometheus(address, "x{p=~'$(pods)'} / x{p=~'$(baselinePods)'}"), &["$(baselinePods)", "by itself"]);
+    bad(&prometheus(address, " "), &["is empty"]);
+    for margin in ["0%", "4.9%", "10", "-5%", "NaN%", "1e3%", "1001%"] {
+        bad(&json!({"compare": {"margin": margin}}), &["compare.margin", "5% to 1000%"]);
+    }
+    for limit in ["NaN", "-1", "inf", "1e3", "", "0x1"] {
+        bad(&json!({"compare": {"limit": limit}}), &["compare.limit", "0.05"]);
+    }
+    bad(&json!({"compare": {"limit": "1", "margin": "10%"}}), &["compare.limit", "beside margin"]);
+    bad(&json!({"compare": {"direction": "Up"}}), &["compare.direction", "HigherIsWorse"]);
+    let signal = json!({"name": "a", "prometheus": {"address": address, "query": "x", "secretRef": {"name": "other/s"}}, "compare": {"limit": "1"}});
+    bad(&signal, &["secretRef.name", "another namespace"]);
+    let twice = json!({"signals": [signal_of("a"), signal_of("a")]});
+    one(&[("/spec/health", twice)], &["signals[1].name", "another signal"]);
+    let many: Vec<Value> = (0..7).map(|n| signal_of(&format!("s{n}"))).collect();
+    one(&[("/spec/health", json!({"signals": many}))], &["spec.health.signals", "at most 6"]);
+}
+
+fn signal_of(name: &str) -> Value {
+    json!({"name": name, "prometheus": {"address": "http://p:9090", "query": "x"}, "compare": {"limit": "1"}})
+}
+
+#[test]
+fn a_signal_is_part_of_what_a_verification_is_bound_to_and_its_secret_is_not() {
+    let hash = |changes: &[(&str, Value)]| parse(&policy(changes)).unwrap().stages[0].hash.clone();
+    let (none, one) = (hash(&[]), hash(&with_signal(&json!({}))));
+    assert_ne!(none, one);
+    assert_ne!(one, hash(&with_signal(&json!({"compare": {"margin": "20%"}}))));
+    let prometheus = json!({"address": "http://prometheus.monitoring:9090", "query": "p95{pod=~\"$(pods)\"}", "secretRef": {"name": "s"}});
+    assert_eq!(one, hash(&with_signal(&json!({"prometheus": prometheus}))));
+}

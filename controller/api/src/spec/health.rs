@@ -1,5 +1,6 @@
 //! `spec.health` as it is on the wire.
 
+use super::Signal;
 use crate::{bounds, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,12 @@ use serde::{Deserialize, Serialize};
     "noDataMax must be at least noDataAfter; lengthen it",
 )]))]
 pub struct Health {
+    /// What is measured besides what the pods themselves show. A signal that is added while a release is in flight counts
+    /// from the next one on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SIGNALS))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub signals: Vec<Signal>,
     /// Length of one tick: evidence is counted per tick.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 20))]

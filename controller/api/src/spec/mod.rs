@@ -6,6 +6,7 @@
 
 mod health;
 mod select;
+mod signal;
 mod stage;
 
 pub use health::{Health, Require};
@@ -13,6 +14,7 @@ pub use select::{
     BuildSelection, DigestSelection, FilterTags, NumberSelection, Select, SemverSelection, TagOrder,
     TextSelection,
 };
+pub use signal::{Compare, Prometheus, Signal};
 pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};
 
 use crate::{bounds, schema, status::PolicyStatus};

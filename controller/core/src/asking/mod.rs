@@ -18,6 +18,7 @@ use crate::{
     status::Status,
 };
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// Hex digits that name a release at least.
 const SHORTEST: usize = 6;
@@ -63,6 +64,7 @@ impl<'a> Known<'a> {
             status,
             catalogue: Catalogue::default(),
             answers: Answers::default(),
+            signals: BTreeMap::new(),
             stages: policy.stages.iter().map(|_| StageSeen::default()).collect(),
             pins: Vec::new(),
             quarantines,

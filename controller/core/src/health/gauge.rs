@@ -68,6 +68,13 @@ pub enum Reading {
         /// Its peers'.
         baseline: f64,
     },
+    /// The same while the candidate had one pod only: it may be the pod.
+    OnePod {
+        /// The candidate's.
+        candidate: f64,
+        /// Its peers'.
+        baseline: f64,
+    },
     /// The peers have a value, the candidate has none though its pods run: what is promoted may itself be what exports.
     CandidateSilent,
     /// Neither arm has one, or the answer cannot be used.
@@ -75,11 +82,21 @@ pub enum Reading {
 }
 
 impl Reading {
+    /// Whether it says something about both arms.
+    #[must_use]
+    pub fn has_both(self) -> bool {
+        matches!(self.usable(), Self::Pair { .. } | Self::OnePod { .. })
+    }
+
     /// What can be compared: both values finite and not negative (a share of a negative number has no meaning).
     fn usable(self) -> Self {
         let fine = |value: f64| value.is_finite() && value >= 0.0;
         match self {
-            Self::Pair { candidate, baseline } if !fine(candidate) || !fine(baseline) => Self::Missing,
+            Self::Pair { candidate, baseline } | Self::OnePod { candidate, baseline }
+                if !fine(candidate) || !fine(baseline) =>
+            {
+                Self::Missing
+            }
             other => other,
         }
     }
@@ -160,16 +177,17 @@ pub struct Gauge {
     last_tick: Option<i64>,
     #[serde(default)]
     signs: Signs,
-    /// The same with ticks counted as worse in which the candidate alone was silent; none while there was no such tick.
+    /// The same with the ticks that may only page: those in which the candidate alone was silent, counted as worse, and
+    /// those in which it had one pod. None while there was no such tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    with_silence: Option<Signs>,
+    with_doubt: Option<Signs>,
 }
 
 impl Gauge {
     /// Nothing known yet, in a stage that takes at most so many ticks.
     #[must_use]
     pub fn new(most_ticks: u64) -> Self {
-        Self { most_ticks: most_ticks.max(1), last_tick: None, signs: Signs::default(), with_silence: None }
+        Self { most_ticks: most_ticks.max(1), last_tick: None, signs: Signs::default(), with_doubt: None }
     }
 
     /// Counts one tick. One that is not newer than the last is ignored.
@@ -182,15 +200,20 @@ impl Gauge {
             Reading::Pair { candidate, baseline } => {
                 let worse = margin.worse(candidate, baseline);
                 self.signs.add(worse, self.most_ticks);
-                if let Some(signs) = &mut self.with_silence {
+                if let Some(signs) = &mut self.with_doubt {
                     signs.add(worse, self.most_ticks);
                 }
             }
-            Reading::CandidateSilent => {
-                self.with_silence.get_or_insert_with(|| self.signs.clone()).add(true, self.most_ticks);
+            Reading::OnePod { candidate, baseline } => {
+                self.doubt(margin.worse(candidate, baseline));
             }
+            Reading::CandidateSilent => self.doubt(true),
             Reading::Missing => {}
         }
+    }
+
+    fn doubt(&mut self, worse: bool) {
+        self.with_doubt.get_or_insert_with(|| self.signs.clone()).add(worse, self.most_ticks);
     }
 
     /// E of the ticks that had both values: what a rollback may rest on.
@@ -199,10 +222,11 @@ impl Gauge {
         self.signs.e(self.most_ticks)
     }
 
-    /// E with silence of the candidate counted as worse: it holds and pages, it never takes anything back.
+    /// E with silence of the candidate counted as worse, and with ticks of one pod: it holds and pages, it never takes
+    /// anything back.
     #[must_use]
-    pub fn e_with_silence(&self) -> f64 {
-        self.with_silence.as_ref().unwrap_or(&self.signs).e(self.most_ticks)
+    pub fn e_with_doubt(&self) -> f64 {
+        self.with_doubt.as_ref().unwrap_or(&self.signs).e(self.most_ticks)
     }
 
     /// Ticks with both values in which the candidate was worse, and all ticks with both values.

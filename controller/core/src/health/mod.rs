@@ -1,4 +1,4 @@
-//! The health engine: how sure we are, from counts of crashes, that a candidate is bad.
+//! The health engine: how sure we are, from counts of crashes and from gauges, that a candidate is bad.
 //!
 //! Two arms of one stage are compared while they run side by side: the pods that run the candidate and the pods of
 //! the same owner and template that still run the stable release. If the candidate crashes no more often than they
@@ -29,6 +29,7 @@ mod mixture;
 mod pass;
 mod promotion;
 mod rate;
+mod together;
 mod verdict;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use fingerprints::{FastAlarm, FastLimits, Fingerprints, History};
 pub use gauge::{Direction, Gauge, MIN_TICKS, Margin, Reading};
 pub use pass::evidence_of_health;
 pub use promotion::{Promotion, alpha_of_budget, promotion_martingale, stage_evidence};
+pub use together::{GaugeAlarm, Joint, Together};
 pub use verdict::{Alarm, Doubt, HoldReason, MIN_CRASHES, Verdict};
 
 /// `6.3 pod-hours`, or `1.2 pod-minutes` of less than six minutes.

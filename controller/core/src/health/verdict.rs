@@ -15,7 +15,7 @@ use super::promotion::{Promotion, stage_evidence};
 pub const MIN_CRASHES: u64 = 3;
 
 /// The weight of the restarts signal before weights are renormalised over the signals that there are.
-const RESTARTS_WEIGHT: f64 = 0.5;
+pub(super) const RESTARTS_WEIGHT: f64 = 0.5;
 
 /// What is known about the candidate in this stage now.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,12 +83,23 @@ impl Evidence {
     /// above zero never alarms.
     #[must_use]
     pub fn verdict(&self, arms: &Arms, prior: &Promotion, alpha: f64) -> Verdict {
+        self.verdict_beside(arms, &[], prior, alpha)
+    }
+
+    /// The same with weight and E of the stage's other signals.
+    pub(super) fn verdict_beside(
+        &self,
+        arms: &Arms,
+        others: &[(f64, f64)],
+        prior: &Promotion,
+        alpha: f64,
+    ) -> Verdict {
         // An alarm stands even if its pods are gone by now: evidence does not expire.
         let several = self.most_candidate_pods() >= 2 && self.crashed_pods() >= 2;
-        if several && let Some(alarm) = self.alarm(Self::e_leave_one_out, prior, alpha) {
+        if several && let Some(alarm) = self.alarm(Self::e_leave_one_out, others, prior, alpha) {
             return Verdict::Degraded { alarm };
         }
-        let alarm = self.alarm(Self::e_plain, prior, alpha);
+        let alarm = self.alarm(Self::e_plain, others, prior, alpha);
         match (alarm, self.cannot_leave_out(arms)) {
             (Some(alarm), Some(why)) => Verdict::HoldAndPage { alarm, why },
             _ if arms.count(Arm::Candidate) == 0 => Verdict::NoData,
@@ -98,16 +109,32 @@ impl Evidence {
         }
     }
 
-    fn alarm(&self, evidence: fn(&Self) -> f64, prior: &Promotion, alpha: f64) -> Option<Alarm> {
+    fn alarm(
+        &self,
+        evidence: fn(&Self) -> f64,
+        others: &[(f64, f64)],
+        prior: &Promotion,
+        alpha: f64,
+    ) -> Option<Alarm> {
         let crashes = self.events();
         if crashes.candidate < MIN_CRASHES {
             return None;
         }
         let evidence = evidence(self);
-        let promotion = prior.martingale(stage_evidence(&[(RESTARTS_WEIGHT, evidence)]));
-        let limit = if alpha > 0.0 { 1.0 / alpha } else { f64::INFINITY };
+        let all: Vec<(f64, f64)> =
+            [(RESTARTS_WEIGHT, evidence)].into_iter().chain(others.iter().copied()).collect();
+        let promotion = prior.martingale(stage_evidence(&all));
+        let limit = limit(alpha);
+        // Other signals alone convict nobody of crashing.
+        let speaks = others.is_empty() || evidence > 1.0;
         let candidate_pod_hours = self.candidate_pod_hours();
-        (promotion >= limit).then_some(Alarm { evidence, promotion, limit, crashes, candidate_pod_hours })
+        (promotion >= limit && speaks).then_some(Alarm {
+            evidence,
+            promotion,
+            limit,
+            crashes,
+            candidate_pod_hours,
+        })
     }
 
     fn cannot_leave_out(&self, arms: &Arms) -> Option<HoldReason> {
@@ -117,6 +144,11 @@ impl Evidence {
         let node = arms.only_candidate_node()?;
         (!arms.comparable_on(node)).then_some(HoldReason::OneNodeWithoutBaseline)
     }
+}
+
+/// What M has to reach for this α.
+pub(super) fn limit(alpha: f64) -> f64 {
+    if alpha > 0.0 { 1.0 / alpha } else { f64::INFINITY }
 }
 
 impl fmt::Display for Alarm {

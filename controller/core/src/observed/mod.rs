@@ -13,9 +13,17 @@ pub use people::{Claim, Claimed, InterventionKind, InterventionSeen, QuarantineS
 pub use pods::{ContainerKind, ContainerSeen, Moved, NotAMark, Owner, PodPhase, PodSeen};
 pub use workloads::WorkloadSeen;
 
-use crate::{image::Platform, pin::PinSpec, status::Status};
+use crate::{
+    image::Platform,
+    pin::PinSpec,
+    signals::{SignalAnswer, SignalKey},
+    status::Status,
+};
 use jiff::Timestamp;
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Which cluster an object lives in; the empty id is the one the policy lives in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +38,8 @@ pub struct Observed {
     pub catalogue: Catalogue,
     /// What earlier passes asked for.
     pub answers: Answers,
+    /// What was measured of what earlier passes asked. A missing key is not answered yet.
+    pub signals: BTreeMap<SignalKey, SignalAnswer>,
     /// One per stage of the policy, in its order.
     pub stages: Vec<StageSeen>,
     /// The pins that carry this policy's uid or name, in all namespaces.

@@ -3,7 +3,9 @@
 //! Guarantees: pin and templates only when the last wave has soaked; the first moved pod of a step is Ready before
 //! the others move; every write that gives something the candidate asks for an open gate (decision 11).
 
-use super::{PodView, StageView, Turn, Wait, flight, judge, moves, pins, taking_back, templates};
+use super::{
+    PodView, StageView, Turn, Wait, flight, judge, moves, pins, signals, soaking, taking_back, templates,
+};
 use crate::{
     decision::{EventType, Purpose},
     gates::{self, label},
@@ -33,7 +35,10 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
             taking_back::put_back(view, turn, "Inconclusive", message);
             return;
         }
-        Some(wait) => turn.show(Phase::Applying, wait, view.now),
+        Some(wait) => {
+            soaking::tell_of_no_data(view, turn, &wait);
+            turn.show(Phase::Applying, wait, view.now);
+        }
         None => {
             flight.healthy_seconds = 0;
             flight.clock = None;
@@ -56,7 +61,7 @@ fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
     }
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
-    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested");
+    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested" | "NoData");
     let Some(since) = status.since.filter(|_| still && counts) else { return false };
     let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
     turn.wake(over);
@@ -68,6 +73,7 @@ pub fn judged(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> boo
     ask_for_the_way_back(view, turn, flight);
     let (judgement, next) = judge::judge(view, flight);
     turn.wake(next);
+    turn.asked.extend(signals::questions(flight));
     match judgement {
         judge::Judgement::Fine => false,
         judge::Judgement::Page { message } => {
@@ -95,7 +101,7 @@ fn page(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, message: Str
         turn.tell(EventType::Warning, "Suspect", &view.stage.name, message.clone());
     }
     turn.status.flight = Some(flight.clone());
-    if !super::soaking::out_of_time(view, turn) {
+    if !soaking::out_of_time(view, turn) {
         let phase = turn.status.phase;
         turn.show(phase, Wait::new("SuspectOnePod", message), view.now);
     }
@@ -120,6 +126,7 @@ fn closed(view: &StageView<'_>, flight: &Flight) -> Option<Wait> {
         .or_else(|| gates::being_quarantined(view, &flight.release))
         .or_else(|| gates::not_pullable(view, &flight.release))
         .or_else(|| edited_by_hand(view, flight))
+        .or_else(|| signals::hold(view, flight))
 }
 
 /// A person changed a pod that this flight had moved: a hold, until a Resume (decision 13).

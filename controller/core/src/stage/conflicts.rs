@@ -161,6 +161,7 @@ mod tests {
             deletion_policy: DeletionPolicy::Retain,
             select: Selection::of(Order::Digest { tag }).unwrap(),
             stages,
+            signals: Vec::new(),
             health: HealthSettings {
                 tick: SignedDuration::from_mins(1),
                 warm_up: SignedDuration::ZERO,

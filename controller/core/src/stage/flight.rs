@@ -1,6 +1,6 @@
 //! A candidate's way through one stage: enter, step by step, verified.
 
-use super::{Entry, StageView, Turn, Wait, current_of, ticks};
+use super::{Entry, StageView, Turn, Wait, current_of, signals, ticks};
 use crate::{
     decision::EventType,
     gates::label,
@@ -63,7 +63,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
         no_data_since: None,
         skip_window,
         promoted_by,
-        health: HealthMemory { fingerprints, ..HealthMemory::default() },
+        health: HealthMemory { fingerprints, signals: signals::begin(view), ..HealthMemory::default() },
     });
     turn.show(Phase::Applying, Wait::new("Applying", "the candidate enters".to_owned()), view.now);
     turn.wake(view.now);
@@ -154,7 +154,7 @@ fn verify(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
         at: now,
         hash: view.stage.hash.clone(),
         rules_out: rules_out.clone(),
-        log_e: flight.health.log_e,
+        log_e: ticks::round(flight.health.together().evidence().ln()),
         guard_until: now.checked_add(view.policy.health.guard).ok(),
     });
     if turn.status.verified.len() > VERIFIED {
@@ -175,15 +175,15 @@ fn verify(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) {
 /// What the soak rules out, for people.
 #[must_use]
 pub fn rules_out(flight: &Flight) -> String {
-    let evidence = &flight.health.evidence;
+    let (evidence, signals) = (&flight.health.evidence, signals::shown(flight));
     let (hours, crashes) = (evidence.candidate_pod_hours(), flight.health.crashes[0]);
     match evidence.rules_out_per_pod_hour() {
         Some(rate) => format!(
-            "{} in {}: fewer than {rate:.2} per pod-hour, 95 %",
+            "{} in {}: fewer than {rate:.2} per pod-hour, 95 %{signals}",
             if crashes == 0 { "no restart".to_owned() } else { format!("{crashes} restarts") },
             pod_time(hours)
         ),
-        None => "nothing to compare with; no pod was in a crash loop".to_owned(),
+        None => format!("nothing to compare with; no pod was in a crash loop{signals}"),
     }
 }
 
@@ -208,7 +208,7 @@ pub fn prior(view: &StageView<'_>, release: &Release) -> Promotion {
         let status = view.life.stages.get(index)?;
         let flight = status.flight.as_ref().filter(|f| view.facts.same(&f.release, release));
         let e = match flight {
-            Some(f) => f.health.evidence.e_leave_one_out(),
+            Some(f) => f.health.together().evidence(),
             None => status.verified.iter().find(|v| view.facts.same(&v.release, release))?.log_e.exp(),
         };
         Some(stage_evidence(&[(1.0, e)]))

@@ -1,14 +1,14 @@
-//! Whether a candidate is degraded: hard gates first, then the sequential test.
+//! Whether a candidate is degraded: hard gates first, then the sequential tests of all signals together.
 //!
 //! Guarantees: missing or failing data never degrades; one pod alone never rolls a stage back by its own.
 
 use super::{
-    flight, ticks,
+    flight, signals, ticks,
     view::{CRASH_LOOP, PULL_ERRORS, PodView, StageView},
 };
 use crate::{
     gates::label,
-    health::{FastLimits, HoldReason, Verdict, alpha_of_budget},
+    health::{FastLimits, GaugeAlarm, HoldReason, Joint, Verdict, alpha_of_budget},
     image::Release,
     status::{Flight, Phase},
 };
@@ -47,18 +47,32 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
     if view.seen.stale_since.is_some() {
         return (Judgement::Fine, next);
     }
+    signals::take_in(view, flight);
     if let Some(hard) = hard_gates(view, flight) {
         return (hard, next);
     }
     let prior = flight::prior(view, &flight.release);
     let alpha = alpha_of_budget(view.policy.health.false_rollback_budget);
-    flight.health.log_e = round(flight.health.evidence.e_leave_one_out().ln());
+    flight.health.log_e = ticks::round(flight.health.evidence.e_leave_one_out().ln());
     let limits = FastLimits::of_budget(view.policy.health.false_rollback_budget);
     if let Some(alarm) = flight.health.fingerprints.alarm(&flight.health.evidence, &limits) {
         let message = format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight));
         return (Judgement::Degraded { reason: "RestartsIncreased", message }, next);
     }
-    let judgement = match flight.health.evidence.verdict(&looked.arms, &prior, alpha) {
+    let verdict = match flight.health.together().judge(&looked.arms, &prior, alpha) {
+        Joint::Restarts(verdict) => verdict,
+        Joint::Worse(alarm) => {
+            let message = format!("{} {}", label(&flight.release), told(view, &alarm));
+            return (Judgement::Degraded { reason: "SignalWorse", message }, next);
+        }
+        Joint::Suspect(alarm) => {
+            let told = told(view, &alarm);
+            let why = "one pod alone or a candidate that exports nothing could explain it";
+            let message = format!("{} {told}; not taken back: {why}", label(&flight.release));
+            return (Judgement::Page { message }, next);
+        }
+    };
+    let judgement = match verdict {
         Verdict::Degraded { alarm } => Judgement::Degraded {
             reason: "RestartsIncreased",
             message: format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight)),
@@ -69,6 +83,16 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
         Verdict::Healthy | Verdict::Inconclusive { .. } | Verdict::NoData => Judgement::Fine,
     };
     (judgement, next)
+}
+
+/// The numbers behind an alarm of a signal, with what it is compared with.
+fn told(view: &StageView<'_>, alarm: &GaugeAlarm) -> String {
+    let GaugeAlarm { signal, worse, ticks, promotion, limit } = alarm;
+    let compare = view.policy.signals.iter().find(|s| s.name == *signal).map(|s| s.compare.to_string());
+    let compare = compare.unwrap_or_else(|| "worse".to_owned());
+    format!(
+        "signal {signal}: {compare} in {worse} of {ticks} ticks; evidence {promotion:.1}, limit {limit:.1}"
+    )
 }
 
 /// What a pod of the candidate said when it died last: what a person needs first.
@@ -83,11 +107,6 @@ fn alone(why: HoldReason) -> &'static str {
         HoldReason::OnePod => "it is one pod only, and it may be the pod",
         HoldReason::OneNodeWithoutBaseline => "all its pods are on one node without a pod to compare with",
     }
-}
-
-/// Three decimals are what a person reads; more would make every look a write.
-fn round(value: f64) -> f64 {
-    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
 }
 
 /// Layer 1 of the engine, outside of alpha's bound: what no statistics is needed for.

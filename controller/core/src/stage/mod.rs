@@ -14,6 +14,7 @@ mod judge;
 mod moves;
 pub mod pins;
 mod rolling_back;
+mod signals;
 mod soaking;
 mod standing;
 mod taking_back;
@@ -24,6 +25,7 @@ mod way_back;
 
 pub use flight::{rules_out, soak_of, step_name, waves_of};
 pub use idle::{heard_id, upstream};
+pub use signals::PendingTick;
 pub use standing::{Standing, standing};
 pub use view::{PodView, StageView};
 
@@ -32,6 +34,7 @@ use crate::{
     image::Release,
     observed::{InterventionSeen, Skip},
     policy::Policy,
+    signals::SignalQuestion,
     status::{Phase, StageStatus, Verified},
 };
 use jiff::Timestamp;
@@ -89,6 +92,8 @@ pub struct Turn {
     pub actions: Vec<Action>,
     /// Facts the next pass needs.
     pub questions: BTreeSet<Question>,
+    /// What the next pass would like to have measured.
+    pub asked: BTreeSet<SignalQuestion>,
     /// What people are told.
     pub events: Vec<Event>,
     /// When to look again.

@@ -3,8 +3,9 @@
 //! Guarantees: no time counts while watches are stale, wave pods are missing or pods with the candidate are not
 //! Ready; one look adds at most two ticks; a soak that cannot end is Blocked (Inconclusive), never verified.
 
-use super::{StageView, Turn, Wait, applying, flight, taking_back};
+use super::{StageView, Turn, Wait, applying, flight, signals, taking_back};
 use crate::{
+    decision::EventType,
     gates::label,
     status::{Flight, Phase, Step},
 };
@@ -25,15 +26,27 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     let stopped =
         view.seen.stale_since.map(|since| format!("{name}: the watches have not been fresh since {since}"));
     let stopped = stopped.or_else(|| unfinished.map(|w| w.message));
+    let dark = signals::dark(&flight);
+    let stopped = stopped.or_else(|| dark.map(|(_, why)| format!("{name}: {why}")));
     count_time(view, &mut flight, stopped.is_some());
     let needed = flight::soak_seconds(view, &flight);
     let short = evidence_short(view, &flight);
-    if stopped.is_none() && flight.healthy_seconds >= needed && short.is_none() {
+    let done = flight.healthy_seconds >= needed && short.is_none();
+    let unsettled = signals::unsettled(view, &flight).filter(|_| done);
+    if stopped.is_none() && done && unsettled.is_none() {
         flight::advance(view, turn, flight);
+        return;
+    }
+    if let Some(held) = signals::hold(view, &flight) {
+        hold(view, turn, flight, held);
         return;
     }
     let left = SignedDuration::from_secs((needed - flight.healthy_seconds).max(0));
     let wait = match (&stopped, short) {
+        (None, None) if done => {
+            let why = unsettled.unwrap_or_default();
+            Wait::new("AwaitingSignal", format!("{name} has soaked; {why}"))
+        }
         (None, Some(rate)) if flight.healthy_seconds >= needed => {
             let end = soak_ends(view, &flight);
             let what = format!("{name} has to show that it restarts less than {rate} times per pod-hour");
@@ -49,6 +62,22 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     turn.status.flight = Some(flight);
     if !out_of_time(view, turn) {
         show_soak(view, turn, wait);
+    }
+}
+
+/// Data has been missing for too long: a person is told, once.
+fn hold(view: &StageView<'_>, turn: &mut Turn, flight: Flight, held: Wait) {
+    turn.status.flight = Some(flight);
+    if !out_of_time(view, turn) {
+        tell_of_no_data(view, turn, &held);
+        turn.show(Phase::Soaking, held, view.now);
+    }
+}
+
+/// Tells when a hold for want of data begins.
+pub fn tell_of_no_data(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) {
+    if wait.reason == "NoData" && turn.status.reason != wait.reason {
+        turn.tell(EventType::Warning, "NoData", &view.stage.name, wait.message.clone());
     }
 }
 
@@ -118,8 +147,10 @@ fn count_time(view: &StageView<'_>, flight: &mut Flight, stopped: bool) {
 pub fn out_of_time(view: &StageView<'_>, turn: &mut Turn) -> bool {
     let Some(flight) = &mut turn.status.flight else { return false };
     let health = &view.policy.health;
-    let dark_since = flight.no_data_since.or(view.seen.stale_since);
-    flight.no_data_since = dark_since.filter(|_| view.seen.stale_since.is_some());
+    let stale = flight.no_data_since.filter(|_| view.seen.stale_since.is_some()).or(view.seen.stale_since);
+    let dark = signals::dark(flight).map(|(since, _)| since);
+    let dark_since = [stale, dark].into_iter().flatten().min();
+    flight.no_data_since = dark_since;
     let name = label(&flight.release);
     let (most, soak_ends) = (longest(view, flight), soak_ends(view, flight));
     let data_ends = dark_since.and_then(|s| s.checked_add(health.no_data_max).ok());

@@ -5,7 +5,10 @@
 //! tick as long as they live, so that status stays bounded however large the stage is.
 //! A controller that was away loses the open tick, and finds its deaths again in `restartCount`.
 
-use super::view::{PodView, StageView};
+use super::{
+    signals,
+    view::{PodView, StageView},
+};
 use crate::{
     health::{Arm, Arms, Crash, Fingerprint, Fingerprints, History, Room, Stratum},
     image::Release,
@@ -27,14 +30,32 @@ pub struct TickStart {
     tick: i64,
     arms: Arms,
     sampled: BTreeMap<String, Sampled>,
+    /// A controller that has just begun does not know who was at risk at its start.
+    reopened: bool,
 }
 
+impl TickStart {
+    /// Its number, counted from the flight's entry.
+    pub(super) fn tick(&self) -> i64 {
+        self.tick
+    }
+
+    /// The pods at risk.
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Sampled> {
+        self.sampled.values()
+    }
+}
+
+/// A pod at risk.
 #[derive(Clone, Debug, PartialEq)]
-struct Sampled {
-    stratum: Stratum,
-    arm: Arm,
+pub(super) struct Sampled {
+    /// Who it is compared with.
+    pub(super) stratum: Stratum,
+    /// What it runs.
+    pub(super) arm: Arm,
     node: String,
-    name: String,
+    /// `namespace/name`.
+    pub(super) name: String,
     /// Crashes so far; those of the time before it joined its arm included.
     deaths: u32,
     died: Option<Timestamp>,
@@ -86,10 +107,13 @@ pub fn look(view: &StageView<'_>, flight: &mut Flight) -> (Looked, Timestamp) {
             flight.health.crashes[arm] += 1;
         }
         flight.health.tick = tick;
+        if !open.reopened {
+            signals::close(view, flight, &open);
+        }
     }
     let died = sampled.iter().filter(|(_, pod)| pod.deaths > 0);
     flight.health.deaths = died.map(|(uid, pod)| (uid.clone(), pod.deaths)).collect();
-    flight.health.open = Some(TickStart { tick, arms, sampled });
+    flight.health.open = Some(TickStart { tick, arms, sampled, reopened: false });
     (found, next)
 }
 
@@ -115,7 +139,7 @@ fn reopened(
             .unwrap_or(pod.deaths.saturating_sub(fresh))
             .min(pod.deaths);
     }
-    TickStart { tick: flight.health.tick, arms: arms.clone(), sampled: before }
+    TickStart { tick: flight.health.tick, arms: arms.clone(), sampled: before, reopened: true }
 }
 
 /// Deaths of the pods that are in the same arm now as at the start of the tick.
@@ -161,6 +185,11 @@ pub fn before(view: &StageView<'_>, stable: &Release) -> Fingerprints {
     Fingerprints::after(history)
 }
 
+/// Three decimals are what a person reads; more would make every look a write.
+pub(super) fn round(value: f64) -> f64 {
+    if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
+}
+
 fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
     let length = length.as_millis().max(1);
     i64::try_from(now.duration_since(entered).as_millis() / length).unwrap_or(0).max(0)
@@ -187,6 +216,12 @@ fn arm_of(pod: &PodView<'_>, candidate: &Release, from: Option<&Release>) -> Opt
     }
 }
 
+/// Who a pod is compared with.
+pub(super) fn stratum(pod: &PodView<'_>) -> Stratum {
+    let owner = &pod.seen.owner;
+    Stratum::new(&pod.seen.key.namespace, &owner.kind, &owner.name, &owner.template)
+}
+
 /// The pods at risk now: past their warm-up on these contents, at most [`SAMPLE`] per arm, lowest uid first.
 fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Sampled>) {
     let mut candidates: Vec<&PodView<'_>> = view.live().filter(|p| !p.seen.node.is_empty()).collect();
@@ -202,8 +237,7 @@ fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Samp
             continue;
         }
         *count += 1;
-        let owner = &pod.seen.owner;
-        let stratum = Stratum::new(&pod.seen.key.namespace, &owner.kind, &owner.name, &owner.template);
+        let stratum = stratum(pod);
         arms.add(&stratum, arm, &pod.seen.node, &pod.name());
         let entry = Sampled {
             stratum,

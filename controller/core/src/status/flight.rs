@@ -4,6 +4,7 @@ use crate::{
     health::{Evidence, Fingerprints},
     image::{Release, shown},
     stage::ticks::TickStart,
+    status::SignalMemory,
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -119,7 +120,10 @@ pub struct HealthMemory {
     /// Deaths counted so far, per pod uid and container, where not zero.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deaths: BTreeMap<String, u32>,
-    /// log E as last judged, for people; leave-one-out.
+    /// The signals that the policy had when the candidate entered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<SignalMemory>,
+    /// log E of restarts as last judged, for people; leave-one-out.
     pub log_e: f64,
     /// Crashes of the candidate and of the baseline.
     pub crashes: [u32; 2],

@@ -4,9 +4,11 @@
 //! all, tested). Fields marked `skip` live in memory only; losing them loses at most one event-free tick.
 
 mod flight;
+mod signal;
 mod stage;
 
 pub use flight::{Flight, HealthMemory, Rollback, Step, WavePlan};
+pub use signal::SignalMemory;
 pub use stage::{Contest, Drift, Phase, Pinned, Source, StageStatus, Verified};
 
 use crate::{

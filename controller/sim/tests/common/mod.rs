@@ -63,6 +63,7 @@ pub fn policy() -> Policy {
             stage("staging", &[0], SignedDuration::from_hours(2)),
             stage("prod", &[1], SignedDuration::from_mins(30)),
         ],
+        signals: Vec::new(),
         health: HealthSettings {
             tick: SignedDuration::from_secs(60),
             warm_up: SignedDuration::from_secs(120),

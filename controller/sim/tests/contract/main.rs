@@ -10,6 +10,7 @@ mod gates;
 mod leftovers;
 mod lost;
 mod people;
+mod signals;
 mod stops;
 mod taking_back;
 mod templates;

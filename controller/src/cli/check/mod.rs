@@ -9,6 +9,7 @@ mod installation;
 mod policies;
 mod reviews;
 mod rights;
+mod signals;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use super::{
     cluster::{KubectlArgs, Session},
     known::InstallationArgs,
     output::{Colour, Machine, Paint, Style, machine, plain, print},
+    wire::Registries,
 };
 use crate::ports::Identity;
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub struct Args {
     cluster: KubectlArgs,
     #[command(flatten)]
     installation: InstallationArgs,
+    #[command(flatten)]
+    registries: Registries,
     /// The controller's ServiceAccount, in the installation's namespace.
     #[arg(long, value_name = "NAME", default_value = "lockkeeper")]
     service_account: String,
@@ -109,6 +113,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         reviews::Reviews { session: session.clone(), controller: Identity { namespace, service_account } };
     findings.extend(accounts::look(&session, &reviews).await);
     findings.extend(policies::look(&session).await);
+    let source = args.registries.signals(None)?;
+    findings.extend(signals::look(&session, &source).await);
     match args.output {
         Output::Text => print(&text(&findings, Paint::new(args.color)))?,
         Output::Json => print(&machine(Machine::Json, &serde_json::json!({"findings": findings}))?)?,

@@ -160,3 +160,55 @@ fn a_webhook_that_nobody_believes_is_no_good_news() {
     assert!(hook("").contains("no caBundle"));
     assert!(installation::webhook(&json!({"webhooks": []})).message.contains("no caBundle"));
 }
+
+#[tokio::test]
+async fn each_server_of_signals_is_asked_once_and_what_it_says_is_told() {
+    use super::signals;
+    use crate::ports::signals::{Measure, SignalAccess, SignalError, SignalSource};
+    use futures::future::BoxFuture;
+
+    struct Server(Result<Option<f64>, SignalError>);
+    impl SignalSource for Server {
+        fn measure<'a>(
+            &'a self,
+            _: &'a SignalAccess,
+            _: Measure<'a>,
+        ) -> BoxFuture<'a, Result<Option<f64>, SignalError>> {
+            Box::pin(async { self.0.clone() })
+        }
+    }
+    let policy = |name: &str| -> ImagePolicy {
+        let signal = |name: &str| {
+            json!({
+                "name": name, "compare": {"limit": "1"},
+                "prometheus": {"address": "http://prometheus:9090/", "query": "x"},
+            })
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "lockkeeper.dev/v1alpha1", "kind": "ImagePolicy",
+            "metadata": {"name": name, "namespace": "platform"},
+            "spec": {
+                "image": "a.example/b", "select": {"semver": {"range": "*"}},
+                "stages": [{"name": "prod", "targets": [{"pods": {"selector": {"matchLabels": {"a": "b"}}}}]}],
+                "health": {"signals": [signal("p95"), signal("errors")]},
+            },
+        }))
+        .unwrap()
+    };
+    let servers = signals::servers(&[policy("one"), policy("two")]);
+    let all: Vec<_> = servers.iter().collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let ((address, secret), users) = all[0];
+    assert_eq!((address.as_str(), secret), ("http://prometheus:9090", &None));
+    let failed = SignalError { refused: false, message: "it answered 503".into() };
+    for (answer, health, part) in [
+        (Ok(Some(1.0)), Health::Good, "used by platform/one, platform/two"),
+        (Ok(None), Health::Bad, "with nothing"),
+        (Err(failed), Health::Unknown, "it answered 503"),
+    ] {
+        let found = signals::ask(&Server(answer), address, users, &SignalAccess::default()).await;
+        assert_eq!(found.health, health, "{found:?}");
+        assert!(found.message.contains(part), "{found:?}");
+        assert_eq!(found.then.is_empty(), health == Health::Good);
+    }
+}

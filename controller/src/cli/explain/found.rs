@@ -8,7 +8,7 @@ use lockkeeper_core::{
     gates::label,
     image::Release,
     stage::{current_of, rules_out, soak_of, step_name},
-    status::{StageStatus, TagSeen, Verified},
+    status::{SignalMemory, StageStatus, TagSeen, Verified},
 };
 use serde::Serialize;
 
@@ -155,6 +155,17 @@ pub struct Evidence {
     pub crashes: [u32; 2],
     /// What that rules out so far.
     pub rules_out: String,
+    /// What each signal of `health.signals` says, against its limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<Said>,
+}
+
+/// What one signal says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Said {
+    pub signal: String,
+    pub message: String,
 }
 
 /// Puts it together.
@@ -241,6 +252,7 @@ fn stage(loaded: &Loaded, known: &Known<'_>, stage: &StageStatus) -> Stage {
         needed_seconds: definition.map_or(0, |stage| soak_of(stage, flight)),
         crashes: flight.health.crashes,
         rules_out: rules_out(flight),
+        signals: flight.health.signals.iter().map(said).collect(),
     });
     let safe = stage.verified.iter().rev().filter(|v| known.quarantine_of(&v.release).is_none());
     Stage {
@@ -274,6 +286,10 @@ fn stage(loaded: &Loaded, known: &Known<'_>, stage: &StageStatus) -> Stage {
         safe: safe.map(|v| named(&v.release)).collect(),
         drifted: stage.drift.pods,
     }
+}
+
+fn said(memory: &SignalMemory) -> Said {
+    Said { signal: memory.name.clone(), message: memory.message.clone() }
 }
 
 fn runs(verified: &Verified) -> Runs {

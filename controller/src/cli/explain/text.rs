@@ -131,6 +131,10 @@ impl Page<'_> {
                 ),
             );
         }
+        for said in stage.evidence.iter().flat_map(|evidence| &evidence.signals) {
+            let message = if said.message.is_empty() { "not asked yet" } else { &said.message };
+            self.point(Style::Moving, &format!("signal {}", said.signal), message);
+        }
         if let Some(hold) = &stage.hold {
             let until = hold.until.map(|at| format!(" until {}", self.when.until(at))).unwrap_or_default();
             self.point(

@@ -231,7 +231,12 @@ impl Survey<'_> {
         half_blind: bool,
     ) -> Result<Settled, Failure> {
         let (rankings, mut memory) = (Rankings::default(), Memory::default());
-        let eyes = Eyes { cluster: &**self.kubernetes, lookups: self.lookups, rankings: &rankings };
+        let eyes = Eyes {
+            cluster: &**self.kubernetes,
+            lookups: self.lookups,
+            rankings: &rankings,
+            measurements: None,
+        };
         let source = Source::of(stored);
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();

@@ -343,6 +343,7 @@ fn concluded(scene: &Scene, name: &str, failing: Option<Failure>) -> Status {
         status: Status::default(),
         catalogue: Catalogue { ranking: None, failing },
         answers: Answers::default(),
+        signals: std::collections::BTreeMap::new(),
         stages: view.stages,
         pins: view.pins,
         quarantines: view.quarantines,

@@ -9,7 +9,6 @@ mod access;
 mod answers;
 mod entry;
 mod hinted;
-mod lanes;
 mod scans;
 mod worker;
 
@@ -17,10 +16,10 @@ pub use access::{AccessCache, Source};
 pub use entry::Cadence;
 pub use scans::{Rankings, Scan};
 
+use super::lanes::Lanes;
 use crate::ports::{Clock, Counted, PolicyKey, Registry, Wakes};
 use crate::telemetry::{Metrics, Origin};
 use entry::{Entry, Want};
-use lanes::Lanes;
 use lockkeeper_core::image::{Digest, Repository, Tag};
 use std::{
     collections::{BTreeMap, BTreeSet},

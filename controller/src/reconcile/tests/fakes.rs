@@ -5,10 +5,12 @@ use crate::{
         Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
         RegistrySettings, Rights, StoredPolicy, Told, Wakes,
+        signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
+        measurements::Measurements,
         queue::Outcome,
     },
     telemetry::Metrics,
@@ -32,6 +34,18 @@ use std::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+impl SignalSource for Fake {
+    fn measure<'a>(
+        &'a self,
+        access: &'a SignalAccess,
+        measure: Measure<'a>,
+    ) -> BoxFuture<'a, Result<Option<f64>, SignalError>> {
+        self.asked.lock().unwrap().push(format!("{} {} {access:?}", measure.address, measure.query));
+        let answer = self.measured.lock().unwrap().get(measure.query).cloned();
+        Box::pin(async move { answer.unwrap_or(Ok(None)) })
+    }
+}
 
 /// What is scripted and what happened.
 #[derive(Default)]
@@ -65,6 +79,8 @@ pub struct Fake {
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
     /// How many reads of Secrets are answered; those after them hang.
     pub reads: Mutex<Option<usize>>,
+    /// By query: what a server of signals answers.
+    pub measured: Mutex<BTreeMap<String, Result<Option<f64>, SignalError>>>,
     /// Of every ServiceAccount.
     pub pull_secrets: Mutex<Vec<String>>,
     /// Secrets with other keys.
@@ -151,7 +167,9 @@ impl Fake {
             pod_limit: 3,
         };
         let stop = CancellationToken::new();
-        Reconciler::new(world, Arc::new(decide), self.lookups(), Arc::new(Metrics::new()), stop)
+        let measured = Measurements::new(self.clone(), self.clone(), self.clone());
+        let asked = (self.lookups(), measured);
+        Reconciler::new(world, Arc::new(decide), asked, Arc::new(Metrics::new()), stop)
     }
 }
 

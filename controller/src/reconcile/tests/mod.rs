@@ -3,6 +3,7 @@
 mod fakes;
 mod lookups;
 mod material;
+mod measured;
 mod passes;
 mod refusals;
 mod telling;

@@ -18,6 +18,11 @@ pub const EVENTS: &[Word] = &[
     word("Widening", "a wave has soaked; the next one, or the whole stage, follows", ""),
     word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
     word("Suspect", "the evidence is against one pod or one node only", "look at that pod"),
+    word(
+        "NoData",
+        "a signal has had no data for `health.noDataAfter`: the stage holds",
+        "make its query have an answer again",
+    ),
     word("Degraded", "a release is bad here; the message is the evidence", ""),
     word(
         "Quarantined",

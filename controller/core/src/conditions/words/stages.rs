@@ -129,8 +129,18 @@ pub const WAITS: &[Word] = &[
         "ends when the pods are Ready and watches fresh, at `maxSoak` at the latest",
     ),
     word(
+        "AwaitingSignal",
+        "the soak is over without an alarm, and ends once the signal that the message names has answered",
+        "ends by itself, at `maxSoak` at the latest",
+    ),
+    word(
+        "NoData",
+        "a signal of `health.signals` has had no data for `health.noDataAfter`: nothing is widened, verified or taken back",
+        "make the query have an answer again; at `health.noDataMax` the release is put back without a quarantine",
+    ),
+    word(
         "SuspectOnePod",
-        "the evidence is against one pod or one node only: neither widened nor taken back",
+        "the evidence is against one pod or one node only, or the candidate exports nothing: neither widened nor taken back",
         "look at that pod; ends with other evidence, or at `maxSoak`",
     ),
     word("Resumed", "a person resumed the stage", "goes on by itself"),
@@ -167,6 +177,11 @@ pub const EVIDENCE: &[Word] = &[
     word(
         "RestartsIncreased",
         "it crashes more often than the pods of the release before beside it",
+        "quarantined",
+    ),
+    word(
+        "SignalWorse",
+        "a signal of `health.signals` is worse than it may be; the message has the evidence and its limit",
         "quarantined",
     ),
     word("CrashLoop", "at least two of its pods are in a crash loop, and none beside them is", "quarantined"),

@@ -80,7 +80,7 @@ fn m2_what_is_missing_or_no_number_is_no_evidence() {
     ];
     let gauge = after(useless.into_iter().cycle().take(5_000));
     assert_close(gauge.e(), 0.5);
-    assert_close(gauge.e_with_silence(), 0.5);
+    assert_close(gauge.e_with_doubt(), 0.5);
     assert_eq!(gauge.counts(), (0, 0));
 }
 
@@ -88,11 +88,11 @@ fn m2_what_is_missing_or_no_number_is_no_evidence() {
 fn a_candidate_that_alone_is_silent_counts_for_the_page_only() {
     let gauge = after(std::iter::repeat_n(Reading::CandidateSilent, 40));
     assert_close(gauge.e(), 0.5);
-    assert!(gauge.e_with_silence() > 1e6);
+    assert!(gauge.e_with_doubt() > 1e6);
     // What was measured before and after counts in both.
     let mixed = after([BAD, GOOD, Reading::CandidateSilent, BAD]);
     assert_close(mixed.e(), after([BAD, GOOD, BAD]).e());
-    assert_close(mixed.e_with_silence(), after([BAD, GOOD, BAD, BAD]).e());
+    assert_close(mixed.e_with_doubt(), after([BAD, GOOD, BAD, BAD]).e());
 }
 
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
@@ -118,7 +118,7 @@ proptest! {
             gauge.tick(tick, BAD, &Margin::default());
         }
         prop_assert_eq!(&gauge, &whole);
-        for e in [whole.e(), whole.e_with_silence()] {
+        for e in [whole.e(), whole.e_with_doubt()] {
             prop_assert!(e.is_finite() && e >= 0.0, "{e}");
         }
     }

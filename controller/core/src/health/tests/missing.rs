@@ -2,8 +2,8 @@
 
 use super::{MINUTE, crash, place};
 use crate::health::{
-    Arm, Arms, Crash, Evidence, FastLimits, Fingerprint, Fingerprints, Gauge, Margin, Promotion, Reading,
-    Room, Verdict,
+    Arm, Arms, Crash, Evidence, FastLimits, Fingerprint, Fingerprints, Gauge, Joint, Margin, Promotion,
+    Reading, Room, Together, Verdict,
 };
 
 const LOOKS: u64 = 1_000_000;
@@ -65,7 +65,7 @@ fn i8_a_million_looks_at_missing_or_partial_data_take_nothing_back() {
             "look {look}: {verdict:?}"
         );
         assert_eq!(fast.alarm(&evidence, &limits), None, "look {look}");
-        assert!(gauge.e() <= 1.0 && gauge.e_with_silence() <= 1.0, "look {look}: {gauge:?}");
+        assert!(gauge.e() <= 1.0 && gauge.e_with_doubt() <= 1.0, "look {look}: {gauge:?}");
     }
 }
 
@@ -81,4 +81,33 @@ fn i8_the_same_crashes_with_both_arms_are_taken_back() {
     }
     let prior = Promotion { total_levels: 1, ..Promotion::default() };
     assert!(matches!(evidence.verdict(&arms, &prior, 0.015), Verdict::Degraded { .. }));
+}
+
+#[test]
+fn i8_a_million_looks_at_gauges_without_both_values_take_nothing_back_together_with_restarts() {
+    let (arms, mut dice) = (partial(), Dice(9));
+    let restarts = Evidence::default();
+    let prior = Promotion { total_levels: 1, ..Promotion::default() };
+    let mut gauge = Gauge::new(360);
+    let useless = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0];
+    for look in 0..LOOKS {
+        if look % 1_000 == 0 {
+            gauge = Gauge::new(360);
+        }
+        let value = useless[dice.below(4)];
+        let reading = match dice.below(5) {
+            0 => Reading::Missing,
+            1 => Reading::CandidateSilent,
+            2 => Reading::Pair { candidate: value, baseline: 1.0 },
+            3 => Reading::OnePod { candidate: 2.0, baseline: value },
+            _ => Reading::OnePod { candidate: 2.0, baseline: 1.0 },
+        };
+        gauge.tick(i64::try_from(look % 1_000).unwrap(), reading, &Margin::default());
+        if look % 10 == 0 {
+            let together = Together { restarts: &restarts, gauges: vec![("p95", &gauge)] };
+            let found = together.judge(&arms[dice.below(5)], &prior, 0.015);
+            assert!(!matches!(found, Joint::Worse(_)), "look {look}: {found:?}");
+            assert!(gauge.e() <= 1.0 && gauge.counts() == (0, 0), "look {look}");
+        }
+    }
 }

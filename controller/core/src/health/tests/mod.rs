@@ -6,6 +6,7 @@ mod gauges;
 mod missing;
 mod properties;
 mod simulated;
+mod together;
 mod verdicts;
 
 use super::{Arm, Arms, Crash, Evidence, Stratum};

@@ -1,4 +1,4 @@
-//! What is due and waits for room: fair between registries, and between the tenants of one registry.
+//! What is due and waits for room: fair between servers (registries, servers of signals), and between the tenants of one.
 //!
 //! Guarantees: of one registry so many are under way at most; registries take turns, and so do the tenants of a
 //! registry, however many lookups one of them has waiting. May not: know what is looked up.

@@ -1,0 +1,260 @@
+//! What is measured for policies: questions of their last pass, asked in the background, and the answers.
+//!
+//! Guarantees: reading is from memory and never waits; a question is asked once, as long as it is asked for; so many are
+//! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own ServiceAccount, used
+//! for it alone and never shown. Policies are woken when an answer came. May not: decide what an answer means.
+
+use super::lanes::Lanes;
+use crate::ports::{
+    Cluster, EffectError, Identity, PolicyKey, Wakes,
+    signals::{Measure, SignalAccess, SignalCredential, SignalError, SignalSource},
+};
+use futures::FutureExt as _;
+use lockkeeper_core::signals::{ArmAnswer, SignalAnswer, SignalKey, SignalQuestion};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Questions under way at once.
+const PARALLEL: usize = 16;
+/// How long what was read of a Secret is used before it is read again.
+const REREAD: Duration = Duration::from_mins(1);
+/// Secrets that are remembered.
+const SECRETS: usize = 1000;
+
+/// The service. Clones share one state.
+#[derive(Clone)]
+pub struct Measurements {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Arc<dyn SignalSource>,
+    cluster: Arc<dyn Cluster>,
+    wakes: Arc<dyn Wakes>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+type Id = (PolicyKey, SignalKey);
+/// With the server, whose turn it is.
+type Waiting = (Id, String);
+
+#[derive(Default)]
+struct State {
+    by_policy: BTreeMap<PolicyKey, BTreeMap<SignalKey, Slot>>,
+    waiting: Lanes<Waiting>,
+    secrets: BTreeMap<(Identity, String), (Instant, SignalAccess)>,
+}
+
+/// One question.
+#[derive(Clone)]
+struct Slot {
+    question: SignalQuestion,
+    identity: Identity,
+    answer: Option<SignalAnswer>,
+}
+
+impl Measurements {
+    /// A service that knows nothing yet.
+    pub fn new(source: Arc<dyn SignalSource>, cluster: Arc<dyn Cluster>, wakes: Arc<dyn Wakes>) -> Self {
+        let (state, changed) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { source, cluster, wakes, state, changed }) }
+    }
+
+    /// These are the questions of `policy` now; what it does not ask any more is forgotten.
+    pub fn ask(&self, policy: &PolicyKey, identity: &Identity, asked: BTreeSet<SignalQuestion>) {
+        if asked.is_empty() {
+            self.forget(policy);
+            return;
+        }
+        let mut state = self.lock();
+        let State { by_policy, waiting, .. } = &mut *state;
+        let slots = by_policy.entry(policy.clone()).or_default();
+        slots.retain(|key, _| asked.iter().any(|question| question.key == *key));
+        for question in asked {
+            let key = question.key.clone();
+            if slots.contains_key(&key) {
+                continue;
+            }
+            let turn = ((policy.clone(), key.clone()), question.address.clone());
+            waiting.push(&question.address, &policy.namespace, turn);
+            slots.insert(key, Slot { question, identity: identity.clone(), answer: None });
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// What is known of what `policy` asked.
+    #[must_use]
+    pub fn answers(&self, policy: &PolicyKey) -> BTreeMap<SignalKey, SignalAnswer> {
+        let state = self.lock();
+        let slots = state.by_policy.get(policy).into_iter().flatten();
+        slots.filter_map(|(key, slot)| Some((key.clone(), slot.answer.clone()?))).collect()
+    }
+
+    /// The policy asks nothing any more.
+    pub fn forget(&self, policy: &PolicyKey) {
+        self.lock().by_policy.remove(policy);
+    }
+
+    /// Asks what waits until `stop`; what is under way then is dropped: it changes nothing.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut running: JoinSet<()> = JoinSet::new();
+        while !stop.is_cancelled() {
+            while running.len() < PARALLEL
+                && let Some((id, slot)) = self.next()
+            {
+                let this = self.clone();
+                running.spawn(async move {
+                    let answer = AssertUnwindSafe(this.answer(&slot)).catch_unwind().await;
+                    let answer = answer.unwrap_or_else(|_| {
+                        tracing::error!(signal = id.1.signal, "asking a signal panicked");
+                        failed(&slot, "asking ended by itself; please report this with the controller's log")
+                    });
+                    this.take_in(&id, &slot, answer);
+                });
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(_) = running.join_next() => {}
+                () = self.shared.changed.notified() => {}
+            }
+        }
+        running.shutdown().await;
+    }
+
+    /// The next question that may be asked and is still wanted.
+    fn next(&self) -> Option<(Id, Slot)> {
+        let mut state = self.lock();
+        loop {
+            let (id, address) = state.waiting.pop()?;
+            let slot = state.by_policy.get(&id.0).and_then(|slots| slots.get(&id.1));
+            match slot.filter(|slot| slot.answer.is_none()).cloned() {
+                Some(slot) => return Some((id, slot)),
+                None => state.waiting.done(&address),
+            }
+        }
+    }
+
+    fn take_in(&self, id: &Id, slot: &Slot, answer: SignalAnswer) {
+        let mut state = self.lock();
+        state.waiting.done(&slot.question.address);
+        let kept = state.by_policy.get_mut(&id.0).and_then(|slots| slots.get_mut(&id.1));
+        let wanted = kept.is_some();
+        if let Some(kept) = kept {
+            kept.answer = Some(answer);
+        }
+        drop(state);
+        if wanted {
+            self.shared.wakes.wake(&id.0);
+        }
+        self.shared.changed.notify_one();
+    }
+
+    async fn answer(&self, slot: &Slot) -> SignalAnswer {
+        let SignalQuestion { candidate, baseline, .. } = &slot.question;
+        let access = match self.access(slot).await {
+            Ok(access) => access,
+            Err(message) => return failed(slot, &message),
+        };
+        let beside = async {
+            match baseline {
+                Some(query) => Some(self.measure(slot, &access, query).await),
+                None => None,
+            }
+        };
+        let (candidate, baseline) = futures::join!(self.measure(slot, &access, candidate), beside);
+        SignalAnswer { candidate, baseline }
+    }
+
+    async fn measure(&self, slot: &Slot, access: &SignalAccess, query: &str) -> ArmAnswer {
+        let SignalQuestion { address, at, window, .. } = &slot.question;
+        let measure = Measure { address, query, at: *at, window: *window };
+        match self.shared.source.measure(access, measure).await {
+            Ok(Some(value)) => ArmAnswer::Value(value),
+            Ok(None) => ArmAnswer::Nothing,
+            Err(SignalError { refused, message }) => {
+                if refused && let Some(secret) = &slot.question.secret {
+                    // It may have been rotated.
+                    self.lock().secrets.remove(&(slot.identity.clone(), secret.clone()));
+                }
+                tracing::debug!(signal = slot.question.key.signal, message, "a signal could not be measured");
+                ArmAnswer::Failed(message)
+            }
+        }
+    }
+
+    async fn access(&self, slot: &Slot) -> Result<SignalAccess, String> {
+        let Some(name) = &slot.question.secret else { return Ok(SignalAccess::default()) };
+        let key = (slot.identity.clone(), name.clone());
+        let held = self.lock().secrets.get(&key).cloned();
+        if let Some((at, access)) = held
+            && at.elapsed() < REREAD
+        {
+            return Ok(access);
+        }
+        let place = format!("secretRef: Secret {}/{name}", slot.identity.namespace);
+        let values = self.shared.cluster.secret(&slot.identity, name).await.map_err(|error| match error {
+            EffectError::Outdated(_) => {
+                format!("{place} is not there; create it with token, or username and password")
+            }
+            error => format!("{place} could not be read: {error}"),
+        })?;
+        let access = access_of(&values).map_err(|why| format!("{place}: {why}"))?;
+        let mut state = self.lock();
+        if state.secrets.len() >= SECRETS {
+            state.secrets.clear();
+        }
+        state.secrets.insert(key, (Instant::now(), access.clone()));
+        Ok(access)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing below can panic half-way through a change, so a poisoned state is still whole.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing could be asked.
+fn failed(slot: &Slot, why: &str) -> SignalAnswer {
+    let failed = ArmAnswer::Failed(why.to_owned());
+    SignalAnswer { candidate: failed.clone(), baseline: slot.question.baseline.as_ref().map(|_| failed) }
+}
+
+/// What a Secret of a signal says.
+///
+/// # Errors
+/// Which key is wrong and why; never its value.
+pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, String> {
+    let text = |key: &str| match values.get(key) {
+        None => Ok(None),
+        Some(value) => match std::str::from_utf8(value) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(_) => Err(format!("key {key} is no text; write it anew")),
+        },
+    };
+    let credential = match (text("token")?, text("username")?, text("password")?) {
+        (Some(_), Some(_), _) => return Err("it has token and username; remove one of them".to_owned()),
+        (Some(token), None, _) => Some(SignalCredential::Bearer(token)),
+        (None, Some(user), password) => Some(SignalCredential::Basic(user, password.unwrap_or_default())),
+        (None, None, Some(_)) => return Err("it has password and no username; add it".to_owned()),
+        (None, None, None) => None,
+    };
+    let mut headers = Vec::new();
+    for key in values.keys() {
+        if let (Some(name), Some(value)) = (key.strip_prefix("header."), text(key)?) {
+            headers.push((name.to_owned(), value));
+        }
+    }
+    let authority = values.get("ca.crt").cloned();
+    if credential.is_none() && headers.is_empty() && authority.is_none() {
+        return Err("it has none of token, username, ca.crt and header.NAME; add one of them".to_owned());
+    }
+    Ok(SignalAccess { credential, authority, headers })
+}
