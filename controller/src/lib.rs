@@ -12,5 +12,6 @@ pub mod ports;
 pub mod reconcile;
 pub mod registry;
 pub mod signals;
+pub mod signatures;
 pub mod telemetry;
 pub mod webhook;

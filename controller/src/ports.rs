@@ -19,9 +19,11 @@ pub mod lease;
 mod listing;
 mod reach;
 pub mod signals;
+mod signatures;
 
 pub use listing::Listing;
 pub use reach::{Certificates, Credential, Proxy, RegistryAccess};
+pub use signatures::{Signature, Simple, Trust, TrustedRoot, Verifier};
 
 /// Proof of being the one process that may write. Only the composition root makes one.
 #[derive(Clone, Debug)]
@@ -296,6 +298,14 @@ pub trait Registry: Send + Sync + 'static {
         repository: &'a Repository,
         digest: &'a Digest,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
+    /// What the registry holds as signatures of a digest: bundles that refer to it, and those of the older form. None
+    /// of them is believed; that there are none is an answer, too.
+    fn signatures<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<Signature>, RegistryError>>;
     /// How long to wait before the next request of this kind, because the registry says that few are left; none:
     /// as many as one likes.
     fn ease(&self, access: &RegistryAccess, repository: &Repository, counted: Counted) -> Option<Duration>;

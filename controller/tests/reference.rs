@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper::{
-    ports::{Backlog, EffectError, PolicyKey, WatchState},
+    ports::{Backlog, EffectError, PolicyKey, TrustedRoot, WatchState},
     telemetry::Metrics,
 };
 use lockkeeper_core::{
@@ -82,6 +82,7 @@ fn driven() -> String {
     metrics.orphaned_pins(1);
     metrics.birth_pinning(None);
     metrics.scanned("ghcr.io/a/b", Timestamp::UNIX_EPOCH);
+    metrics.trusted_root(TrustedRoot { source: "bundled", since: Timestamp::UNIX_EPOCH });
     let watch = WatchState { kind: "Pod".into(), synced: true, stale_since: None };
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1);
     metrics.render(&[watch], now).expect("metrics are text")

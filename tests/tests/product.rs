@@ -11,6 +11,8 @@ mod first;
 mod people;
 #[path = "product/process.rs"]
 mod process;
+#[path = "product/signed.rs"]
+mod signed;
 #[path = "product/status.rs"]
 mod status;
 #[path = "product/stops.rs"]

@@ -23,6 +23,9 @@ pub fn effective(policy: &Policy) -> BTreeMap<String, String> {
     put("suspend", policy.suspend.to_string());
     put("deletionPolicy", deletion_policy(policy.deletion_policy).to_owned());
     select(&policy.select, &mut put);
+    if let Some(verify) = &policy.verify {
+        put("select.verify.onRollback", verify.on_rollback.to_string());
+    }
     let health = &policy.health;
     for (path, value) in [
         ("health.tick", health.tick),

@@ -6,7 +6,7 @@
 use crate::{
     decision::{Decision, Event, EventType, Question},
     facts::{Facts, LOOK_AT},
-    gates::{label, label_and_digest},
+    gates::{label, label_and_digest, refused_signature},
     image::{Release, Tag},
     observed::Answer,
     select::{Order, Ranked, newest_first},
@@ -52,6 +52,11 @@ pub fn choose(facts: &Facts<'_>, decision: &mut Decision) {
             release.version = Some(seen.round(jiff::Unit::Second).unwrap_or(seen).to_string());
         }
         if chosen.is_none() {
+            if not_asked_who_signed(facts, decision, &release) {
+                // As above: what was chosen is kept until that is known.
+                complete = false;
+                break;
+            }
             match unusable(facts, decision, &release) {
                 Some((reason, message)) => seen_tags.note(ranked.tag.as_str(), reason, message),
                 None => {
@@ -130,7 +135,16 @@ fn tell(decision: &mut Decision, kind: EventType, reason: &'static str, message:
     decision.events.push(Event { kind, reason, stage: None, message });
 }
 
-/// Why a release cannot be the candidate: it is quarantined, or lacks a platform in use.
+/// The policy wants a signature, and the registry has not said yet whether there is one: the question is asked here.
+fn not_asked_who_signed(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> bool {
+    if facts.policy.verify.is_none() {
+        return false;
+    }
+    decision.questions.insert(Question::Signed(release.digest.clone()));
+    facts.signed(&release.digest).is_none()
+}
+
+/// Why a release cannot be the candidate: it is quarantined, lacks a platform in use, or the signature that is asked for.
 fn unusable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> Option<(&'static str, String)> {
     if let Some(quarantine) = facts.quarantine_of(release) {
         let message =
@@ -139,7 +153,7 @@ fn unusable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> Op
     }
     let missing = release.missing_platforms(&facts.platforms);
     if missing.is_empty() {
-        return None;
+        return not_signed(facts, decision, release);
     }
     let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let key = format!("platforms:{}", release.contents_key());
@@ -158,6 +172,24 @@ fn taken(facts: &Facts<'_>, decision: &mut Decision, seen: Timestamp) -> (&'stat
     // What is said here has to change then, also where no stage waits for it.
     decision.next_deadline = Some(decision.next_deadline.map_or(until, |deadline| deadline.min(until)));
     ("TooYoung", format!("the newest that selection admits; first seen {seen}, too young until {until}"))
+}
+
+/// It is known that the signature which the policy asks for is not there.
+fn not_signed(
+    facts: &Facts<'_>,
+    decision: &mut Decision,
+    release: &Release,
+) -> Option<(&'static str, String)> {
+    let verify = facts.policy.verify.as_ref()?;
+    let (reason, why) = refused_signature(verify, facts.signed(&release.digest))?;
+    let key = format!("{reason}:{}", release.contents_key());
+    if !decision.status.heard.contains(&key) {
+        // Between a push and its signature lies a moment: that it has none is nothing to be alarmed about.
+        let kind = if reason == "Unsigned" { EventType::Normal } else { EventType::Warning };
+        tell(decision, kind, reason, format!("{} {why}", label_and_digest(release)));
+        decision.status.heard.push(key);
+    }
+    Some((reason, format!("it {why}")))
 }
 
 /// A released version tag that names other contents than before.

@@ -69,6 +69,9 @@ fn is_trouble(reason: &str) -> bool {
             | "NoPods"
             | "NotPullable"
             | "OutOfRange"
+            | "Unsigned"
+            | "SignedByOther"
+            | "SignatureUnknown"
     )
 }
 

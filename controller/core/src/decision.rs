@@ -183,6 +183,8 @@ pub enum Question {
     Digest(Repository, Digest),
     /// Can this digest be fetched through this repository?
     Pullable(Repository, Digest),
+    /// Who signed this digest of the policy's image? Asked where the policy wants a signature.
+    Signed(Digest),
     /// What does this tag name at this moment? Asked last before an entry: an answer of long ago is none (decision 21).
     TagNow(Tag),
 }

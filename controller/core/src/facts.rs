@@ -5,6 +5,7 @@ use crate::{
     observed::{Answer, InterventionKind, InterventionSeen, Observed, QuarantineSeen},
     policy::Policy,
     select,
+    signature::Signed,
     status::Status,
 };
 use jiff::Timestamp;
@@ -135,6 +136,12 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn pullable(&self, repository: &Repository, digest: &Digest) -> Option<&'a Answer<()>> {
         self.seen.answers.pullable.get(&(repository.clone(), digest.clone()))
+    }
+
+    /// Who signed a digest, if that has been looked up.
+    #[must_use]
+    pub fn signed(&self, digest: &Digest) -> Option<&'a Answer<Signed>> {
+        self.seen.answers.signed.get(digest)
     }
 
     /// Interventions of a kind that concern a stage and have not expired.

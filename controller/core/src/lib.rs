@@ -21,6 +21,7 @@ pub mod pin;
 pub mod policy;
 pub mod select;
 pub mod signals;
+pub mod signature;
 pub mod stage;
 pub mod status;
 mod tags;

@@ -3,7 +3,7 @@
 //! Guarantees: every stage's predecessors stand above it (no cycles by construction), every selector has a label,
 //! every duration is positive and bounded. Made by `lockkeeper-api` from the wire types.
 
-use crate::{image::Repository, select::Selection, signals::Signal};
+use crate::{image::Repository, select::Selection, signals::Signal, signature::Verify};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use std::collections::BTreeMap;
 
@@ -34,6 +34,8 @@ pub struct Policy {
     pub deletion_policy: DeletionPolicy,
     /// Which tag is the candidate.
     pub select: Selection,
+    /// Whose signature a release must have; none: nobody's.
+    pub verify: Option<Verify>,
     /// The stages, upstream first.
     pub stages: Vec<Stage>,
     /// How degradation is judged.

@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
     ("signals", &["ports", "hosts", "lockkeeper_core"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
+    ("signatures", &["ports", "lockkeeper_core"]),
     ("webhook", &["ports", "lockkeeper_core", "lockkeeper_api"]),
     ("hooks", &["ports", "hosts", "telemetry", "lockkeeper_core"]),
     ("http", &["ports", "telemetry", "lockkeeper_core", "lockkeeper_api"]),

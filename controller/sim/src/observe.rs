@@ -25,10 +25,13 @@ impl World {
             return;
         }
         for question in &self.questions {
+            if let Question::Signed(digest) = question {
+                self.known_signatures.insert(digest.clone());
+            }
             let (tag, now) = match question {
                 Question::Tag(tag) => (tag, false),
                 Question::TagNow(tag) => (tag, true),
-                Question::Digest(..) | Question::Pullable(..) => continue,
+                Question::Digest(..) | Question::Pullable(..) | Question::Signed(_) => continue,
             };
             let known = self.looked_up.get(tag);
             let due = known.is_none_or(|(at, _)| self.now.duration_since(*at) >= self.policy.interval);
@@ -107,6 +110,15 @@ impl World {
                         None => Answer::Absent,
                     };
                     answers.digests.insert(digest.clone(), answer);
+                }
+                Question::Signed(digest) => {
+                    // What was found stays known while nobody answers.
+                    let answer = if self.registry_up || self.known_signatures.contains(digest) {
+                        self.signatures.get(digest).map_or(Answer::Absent, |by| Answer::Known(by.clone()))
+                    } else {
+                        Answer::Failed(failed.clone())
+                    };
+                    answers.signed.insert(digest.clone(), answer);
                 }
                 Question::Pullable(repository, digest) => {
                     let there = self.pushed.iter().any(|r| r.answers_to(digest));

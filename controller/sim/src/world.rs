@@ -7,6 +7,7 @@ use lockkeeper_core::{
     observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
     policy::{Namespaces, PodsTarget, Policy, Target},
     signals::{SignalAnswer, SignalKey},
+    signature::Signed,
     stage::Standing,
     status::Status,
 };
@@ -157,6 +158,8 @@ pub struct World {
     pub tags: BTreeMap<Tag, Release>,
     /// Everything that was ever pushed and not deleted.
     pub pushed: Vec<Release>,
+    /// Who signed what; what is not here is not signed.
+    pub signatures: BTreeMap<Digest, Signed>,
     /// The registry answers.
     pub registry_up: bool,
     /// The watches are fresh.
@@ -187,6 +190,8 @@ pub struct World {
     pub(crate) signals: BTreeMap<SignalKey, SignalAnswer>,
     /// What the registry said tags name, and when; known until it says something else.
     pub(crate) looked_up: BTreeMap<Tag, (Timestamp, Option<Release>)>,
+    /// Digests whose signatures were looked up.
+    pub(crate) known_signatures: BTreeSet<Digest>,
     /// What happened.
     pub records: Vec<Record>,
     /// Evidence wherever it changed, if the settings ask for it.
@@ -211,6 +216,7 @@ impl World {
             memory: None,
             tags: BTreeMap::new(),
             pushed: Vec::new(),
+            signatures: BTreeMap::new(),
             registry_up: true,
             watches_fresh: true,
             stale_since: None,
@@ -226,6 +232,7 @@ impl World {
             measured: Measured::default(),
             signals: BTreeMap::new(),
             looked_up: BTreeMap::new(),
+            known_signatures: BTreeSet::new(),
             records: Vec::new(),
             evidence: Vec::new(),
             next_deadline: None,
@@ -331,6 +338,7 @@ impl World {
         self.memory = None;
         self.questions.clear();
         self.looked_up.clear();
+        self.known_signatures.clear();
         let json = serde_json::to_vec(&self.stored).ok();
         if let Some(stored) = json.and_then(|json| serde_json::from_slice(&json).ok()) {
             self.stored = stored;

@@ -20,7 +20,7 @@ use crate::{
     hooks::Desk,
     http::{self, Served},
     kubernetes::{Kubernetes, birth, lease::LeaseStore, orphans},
-    ports::{Clock, Fence},
+    ports::{Clock, Fence, Verifier as _},
     reconcile::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
@@ -169,8 +169,13 @@ impl Controller {
             Arc::new(queue.clone()),
             args.webhook_addr.is_some(),
         ));
+        let verifier = args.installation.verifier()?;
+        if let Some(root) = verifier.trusted_root() {
+            metrics.trusted_root(root);
+        }
         let lookups = Lookups::new(Parts {
             registry: Arc::new(connection.registry(&args.installation)?),
+            verifier: Arc::new(verifier),
             access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
             wakes: Arc::new(queue.clone()),
             clock: Arc::clone(&clock) as _,

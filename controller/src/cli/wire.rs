@@ -8,6 +8,7 @@ use crate::{
     ports::{Clock, Wakes},
     registry::{self, OciRegistry},
     signals::Prometheus,
+    signatures::SigstoreVerifier,
     telemetry::{CountRequests, Metrics},
 };
 use jiff::Timestamp;
@@ -28,6 +29,10 @@ pub struct Registries {
     /// A file with certificates in PEM form that registries may be signed by, besides the machine's own. Repeatable.
     #[arg(long, value_name = "FILE")]
     registry_ca: Vec<PathBuf>,
+    /// A `trusted_root.json` of Sigstore, whose authorities and logs vouch for keyless signatures instead of those that came
+    /// with this program. It is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    sigstore_trusted_root: Option<PathBuf>,
 }
 
 impl Registries {
@@ -35,6 +40,12 @@ impl Registries {
     pub fn client(&self, api_server: Option<IpAddr>) -> Result<OciRegistry, Failure> {
         let options = registry::Options { extra_roots: self.extra_roots()?, ..Default::default() };
         Ok(OciRegistry::new(self.hosts(api_server)?, options)?)
+    }
+
+    /// Judges signatures.
+    pub fn verifier(&self) -> Result<SigstoreVerifier, Failure> {
+        SigstoreVerifier::new(self.sigstore_trusted_root.clone())
+            .map_err(|why| Failure::Usage(format!("--sigstore-trusted-root: {why}")))
     }
 
     /// Checks the tokens of Google's push subscriptions; its keys are read from where Google publishes them.
@@ -103,6 +114,11 @@ impl Installation {
     /// The controller's own namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Judges signatures.
+    pub fn verifier(&self) -> Result<SigstoreVerifier, Failure> {
+        self.registries.verifier()
     }
 
     /// All kinds with a pod template.

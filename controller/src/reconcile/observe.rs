@@ -4,7 +4,7 @@
 //! what is returned. May not: write, decide, or leave out a failure.
 
 use super::{
-    lookups::{Cadence, Lookups, Rankings, Scan, Source},
+    lookups::{Asked, Cadence, Lookups, Rankings, Scan, Source},
     measurements::Measurements,
     memory::Memory,
 };
@@ -49,7 +49,10 @@ impl Eyes<'_> {
         let source = Source::of(stored);
         let view = self.cluster.see(policy, &stored.identity);
         let depth = depth(policy, &memory.latest, &view.stages);
-        let answers = self.lookups.answers(&stored.key, &source, &policy.image, depth);
+        let mut answers = self.lookups.answers(&stored.key, &source, &policy.image, depth);
+        if let Some(asked) = Asked::of(stored, policy) {
+            answers.signed = self.lookups.signed(&stored.key, &source, &asked);
+        }
         let catalogue = match policy.select.followed_tag() {
             Some(tag) => followed(policy, tag, &answers),
             None => self.listed(stored, policy, &source).await?,

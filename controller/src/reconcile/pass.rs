@@ -4,7 +4,7 @@ use super::{
     change::Change,
     execute::{Done, Hands, execute},
     invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
-    lookups::{Lookups, Rankings, Source},
+    lookups::{Lookups, Rankings},
     measurements::Measurements,
     memory::{Memories, Memory, Resumed},
     observe::{Eyes, ObserveError, cadence},
@@ -209,7 +209,7 @@ impl Reconciler {
         status.effective = lockkeeper_api::effective(policy);
         let cadence = cadence(policy, &observed);
         debug_span!("ask", questions = questions.len()).in_scope(|| {
-            self.lookups.ask(&stored.key, &Source::of(stored), &policy.image, &cadence, questions);
+            self.lookups.ask_all(stored, policy, &cadence, questions);
             self.measurements.ask(&stored.key, &stored.identity, asked);
         });
         self.metrics.stages(&stored.key, &status);

@@ -16,6 +16,7 @@ mod limits;
 mod lru;
 mod manifest;
 mod resolve;
+mod signatures;
 mod tags;
 mod transport;
 mod trust;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::hosts::{HostPolicy, Lookup, SystemLookup, authority};
-use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError};
+use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError, Signature};
 pub use about::Sizes;
 use auth::Auth;
 use circuit::Circuits;
@@ -200,6 +201,18 @@ impl Registry for OciRegistry {
         Box::pin(async move {
             let session = self.session(access)?;
             session.within(repository, resolve::exists(&session, repository, digest)).await
+        })
+    }
+
+    fn signatures<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        repository: &'a Repository,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<Signature>, RegistryError>> {
+        Box::pin(async move {
+            let session = self.session(access)?;
+            session.within(repository, signatures::of(&session, repository, digest)).await
         })
     }
 

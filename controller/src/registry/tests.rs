@@ -6,4 +6,5 @@ mod auth;
 mod listing;
 mod lookups;
 mod reach;
+mod signatures;
 mod support;

@@ -4,6 +4,7 @@
 //! installation's flags name.
 
 use super::{Metrics, Seconds};
+use crate::ports::TrustedRoot;
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -20,6 +21,11 @@ struct KindOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRepository {
     repository: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRoot {
+    source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +46,7 @@ struct OfHook {
 pub struct Requests {
     registry: Family<KindOutcome, Counter>,
     scanned: Family<OfRepository, Seconds>,
+    trusted_root: Family<OfRoot, Seconds>,
     api: Family<OfRequest, Counter>,
     hooks: Family<OfHook, Counter>,
 }
@@ -53,6 +60,11 @@ impl Requests {
             "registry_scan_timestamp_seconds",
             "When a repository's tags were last listed completely",
             scanned,
+        );
+        r.register(
+            "sigstore_trusted_root_timestamp_seconds",
+            "When the trusted root that keyless signatures are held against was published (bundled) or written (mounted)",
+            self.trusted_root.clone(),
         );
         let api = self.api.clone();
         r.register(
@@ -82,6 +94,13 @@ impl Metrics {
     /// Nobody asks this repository any more.
     pub fn unscanned(&self, repository: &str) {
         self.requests.scanned.remove(&OfRepository { repository: repository.to_owned() });
+    }
+
+    /// How old the trusted root is.
+    pub fn trusted_root(&self, root: TrustedRoot) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
+        let seconds = root.since.as_second() as f64;
+        self.requests.trusted_root.get_or_create(&OfRoot { source: root.source }).set(seconds);
     }
 
     /// The API server was asked; `code` is the class of its answer.

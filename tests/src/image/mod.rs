@@ -7,6 +7,7 @@ mod bill;
 mod layout;
 mod registry;
 pub mod release;
+mod sign;
 
 use std::io::Write as _;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 pub use registry::{Manifest, Registry};
+pub use sign::SigningKey;
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -172,7 +172,7 @@ impl Registry {
         Ok(list["manifests"].as_array().cloned().unwrap_or_default())
     }
 
-    async fn push_blob(&self, path: &str, blob: &Blob) -> Result<()> {
+    pub(crate) async fn push_blob(&self, path: &str, blob: &Blob) -> Result<()> {
         let digest = blob.digest();
         let there = self.send(self.http.head(self.url(path, &format!("blobs/{digest}")))).await?;
         if there.status() == StatusCode::OK {
@@ -187,7 +187,7 @@ impl Registry {
         expect(self.send(put.body(blob.bytes.clone())).await?, &[StatusCode::CREATED]).await.map(drop)
     }
 
-    async fn put_manifest(
+    pub(crate) async fn put_manifest(
         &self,
         path: &str,
         reference: &str,

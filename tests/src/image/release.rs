@@ -42,26 +42,30 @@ pub(crate) struct Attached {
     pub manifest: Blob,
     /// The image's digest.
     pub subject: String,
+    /// What it is.
+    kind: &'static str,
 }
 
 const CYCLONE_DX: &str = "application/vnd.cyclonedx+json";
 
 impl Attached {
-    fn new(document: Vec<u8>, to: &Blob) -> Result<Self> {
+    /// A document of this media type, and the descriptor of what it refers to.
+    pub(crate) fn new(kind: &'static str, document: Vec<u8>, to: &Value) -> Result<Self> {
         let empty = Blob::new(b"{}".to_vec(), "application/vnd.oci.empty.v1+json");
-        let document = Blob::new(document, CYCLONE_DX);
+        let document = Blob::new(document, kind);
         let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": CYCLONE_DX,
-            "config": empty.descriptor(), "layers": [document.descriptor()], "subject": to.descriptor(),
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind,
+            "config": empty.descriptor(), "layers": [document.descriptor()], "subject": to,
         });
         let manifest = Blob::new(serde_json::to_vec(&manifest)?, MANIFEST);
-        Ok(Self { blobs: vec![empty, document], manifest, subject: to.digest() })
+        let subject = to["digest"].as_str().context("a descriptor without a digest")?.to_owned();
+        Ok(Self { blobs: vec![empty, document], manifest, subject, kind })
     }
 
     /// As lists of referrers have it.
     pub(crate) fn entry(&self) -> Value {
         let mut entry = self.manifest.descriptor();
-        entry["artifactType"] = json!(CYCLONE_DX);
+        entry["artifactType"] = json!(self.kind);
         entry
     }
 }
@@ -75,7 +79,8 @@ impl Release {
             "the roots hold no certificate; name a PEM file such as /etc/ssl/certs/ca-certificates.crt"
         );
         let built = build(&image(parts))?;
-        let attached = Attached::new(bill::of(&parts.binary, &parts.version)?, &built.index)?;
+        let attached =
+            Attached::new(CYCLONE_DX, bill::of(&parts.binary, &parts.version)?, &built.index.descriptor())?;
         Ok(Self { built, attached, version: parts.version.clone() })
     }
 

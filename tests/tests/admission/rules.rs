@@ -150,6 +150,9 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     policy(&[("/select", json!({}))]);
     policy(&[("/select", json!({"semver": {"range": "*"}, "newestBuild": {}}))]);
     policy(&[("/select", json!({"digest": {"tag": "latest"}, "filterTags": {"pattern": "x"}}))]);
+    for cosign in [json!({}), json!({"keyless": {}}), json!({"secretRef": {"name": "other/secret"}})] {
+        policy(&[("/select/verify", json!({"cosign": cosign}))]);
+    }
     policy(&[("/stages/0/soak", json!("2h")), ("/stages/0/maxSoak", json!("1h"))]);
     let all = ["tick", "warmUp", "noDataAfter", "noDataMax", "readyDeadline", "guard", "sweep"];
     let wrong: serde_json::Map<String, Value> =

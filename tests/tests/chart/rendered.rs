@@ -62,6 +62,41 @@ fn the_controller_is_asked_to_run_as_nobody_in_particular() {
 }
 
 #[test]
+fn a_trusted_root_of_ones_own_is_mounted_where_the_controller_reads_it() {
+    alone(async {
+        let without = render(&[]).await?;
+        let pod = &find(&without, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        ensure!(pod["volumes"].is_null() && pod["containers"][0]["volumeMounts"].is_null(), "{pod}");
+        for more in [
+            &["controller.sigstoreTrustedRoot=our-root"][..],
+            &[
+                "controller.sigstoreTrustedRoot=our-root",
+                "hooks.receivers[0].name=hub",
+                "hooks.receivers[0].kind=DockerHub",
+                "hooks.receivers[0].secretName=hub-hook",
+            ],
+        ] {
+            let all = render(more).await?;
+            let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+            let args = pod["containers"][0]["args"].as_array().context("no arguments")?;
+            let named = args.iter().filter_map(|arg| arg.as_str()?.strip_prefix("--sigstore-trusted-root="));
+            let files: Vec<&str> = named.collect();
+            let mounts = pod["containers"][0]["volumeMounts"].as_array().context("no mounts")?;
+            let mount = mounts.iter().find(|mount| mount["name"] == "sigstore").context("not mounted")?;
+            let folder = mount["mountPath"].as_str().unwrap_or_default();
+            ensure!(files == [format!("{folder}/trusted_root.json")] && mount["readOnly"] == true, "{mount}");
+            let volumes = pod["volumes"].as_array().context("no volumes")?;
+            let volume = volumes.iter().find(|volume| volume["name"] == "sigstore").context("no volume")?;
+            ensure!(
+                volume["configMap"]["name"] == "our-root" && volumes.len() == mounts.len(),
+                "{volumes:?}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn nothing_comes_in_but_for_metrics_and_nothing_goes_out_but_to_known_ports() {
     alone(async {
         let all = render(&["networkPolicy.egressPorts={443,5000}"]).await?;

@@ -12,6 +12,7 @@ mod stages;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod windows;
 
 pub(crate) use error::Errors;
@@ -65,6 +66,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
     errors.own_object("spec.serviceAccountName", policy.service_account(), "ServiceAccount");
     registry(errors, &policy.registry());
     let select = select::parse(errors, &spec.select);
+    let verify = verify::parse(errors, spec.select.verify.as_ref());
     let health = health(errors, &spec.health.clone().unwrap_or_default());
     let signals = signals::parse(errors, spec.health.as_ref().map_or(&[], |health| &health.signals));
     let judged = health.as_ref().zip(signals.as_deref());
@@ -84,6 +86,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
         suspend: spec.suspend.unwrap_or_default(),
         deletion_policy: deletion_policy?,
         select: select?,
+        verify,
         stages: stages?,
         health: health?,
         signals: signals?,

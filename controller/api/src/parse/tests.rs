@@ -357,6 +357,46 @@ fn what_a_release_has_to_show_is_a_rate_and_belongs_to_the_hash_only_where_it_is
 }
 
 #[test]
+fn whose_signature_counts_is_said_completely_or_refused() {
+    let verify = |cosign: Value| [("/spec/select/verify", json!({"cosign": cosign}))];
+    let good = |cosign: Value| parse(&policy(&verify(cosign))).unwrap();
+    let keys = good(json!({"secretRef": {"name": "cosign-pub"}}));
+    let found = keys.verify.clone().unwrap();
+    assert_eq!((found.signer.secret(), found.on_rollback), (Some("cosign-pub"), false));
+    assert_eq!(crate::effective(&keys)["select.verify.onRollback"], "false");
+    good(json!({"keyless": {"issuer": "https://a.example", "subjectRegExp": "https://github.com/acme/.*"}}));
+    assert_eq!(parse(&policy(&[])).unwrap().verify, None);
+    let again = json!({"cosign": {"secretRef": {"name": "a"}}, "onRollback": true});
+    assert!(parse(&policy(&[("/spec/select/verify", again)])).unwrap().verify.unwrap().on_rollback);
+    let path = "spec.select.verify.cosign";
+    for (cosign, parts) in [
+        (json!({}), [path, "does not say who signs", "set secretRef"]),
+        (
+            json!({"secretRef": {"name": "a"}, "keyless": {"issuer": "b", "subject": "c"}}),
+            [path, "two ways", "keep one"],
+        ),
+        (json!({"secretRef": {"name": "other/a"}}), [path, "secretRef.name", "names another namespace"]),
+        (json!({"keyless": {"subject": "c"}}), [path, "keyless.issuer: ", "set issuer"]),
+        (json!({"keyless": {"issuer": "b"}}), [path, "keyless.subject: ", "set subject"]),
+        (json!({"keyless": {"issuer": "b", "subject": ""}}), [path, "keyless.subject: ", "admit nobody"]),
+        (json!({"keyless": {"issuer": "b", "subject": "x".repeat(513)}}), [path, "keyless.subject: ", "512"]),
+        (
+            json!({"keyless": {"issuer": "b", "issuerRegExp": "c", "subject": "d"}}),
+            [path, "keyless.issuer: ", "keep one of them"],
+        ),
+        (
+            json!({"keyless": {"issuer": "b", "subjectRegExp": "a("}}),
+            [path, "subjectRegExp: ", "character 2"],
+        ),
+        (json!({"keyless": {"issuer": "b", "subjectRegExp": ""}}), [path, "subjectRegExp: ", "empty"]),
+    ] {
+        one(&verify(cosign), &parts);
+    }
+    // Everything that is wrong at once.
+    assert_eq!(mistakes(&verify(json!({"keyless": {"issuerRegExp": "["}}))).len(), 2);
+}
+
+#[test]
 fn a_mirror_is_named_once() {
     one(&[("/spec/pullFrom", json!(["ghcr.io/example/otel"]))], &["spec.pullFrom[0]: ", "same repository"]);
 }

@@ -11,8 +11,8 @@ mod stage;
 
 pub use health::{Health, Require};
 pub use select::{
-    BuildSelection, DigestSelection, FilterTags, NumberSelection, Select, SemverSelection, TagOrder,
-    TextSelection,
+    BuildSelection, Cosign, DigestSelection, FilterTags, Keyless, NumberSelection, Select, SemverSelection,
+    TagOrder, TextSelection, Verify,
 };
 pub use signal::{Compare, Prometheus, Signal};
 pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};

@@ -1,5 +1,6 @@
 //! `spec.select` as it is on the wire.
 
+use super::SecretRef;
 use crate::{bounds, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,68 @@ pub struct Select {
     /// stage by stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_downgrade: Option<bool>,
+    /// Whose signature a release must have before it enters a stage. Without it: nobody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+}
+
+/// Whose signature a release must have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verify {
+    /// A signature as cosign makes it, of the very digest that is pinned, beside the image in `spec.image`: bundles by the
+    /// registry's referrers or the tag that stands for them, and the older .sig tags.
+    pub cosign: Cosign,
+    /// Whether what a rollback returns to must be signed, too. Without it: false, what ran here once may run again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_rollback: Option<bool>,
+}
+
+/// Who signs: exactly one of `secretRef` and `keyless`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "has(self.secretRef) != has(self.keyless)",
+    "says who signs by exactly one of secretRef (public keys) and keyless (an identity); set one of them",
+)]))]
+pub struct Cosign {
+    /// A Secret of the policy's namespace, read as its `ServiceAccount`. Each of its keys that ends in .pub holds a public
+    /// key in PEM form (ECDSA P-256), such as cosign.pub; a signature by any of them counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+    /// Whoever an identity provider vouched for when the release was signed, by a certificate of Fulcio and an entry in
+    /// the log of Rekor; the trusted root is the controller's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<Keyless>,
+}
+
+/// An identity. Issuer and subject are both needed, each exactly or by a regular expression that matches all of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "has(self.issuer) != has(self.issuerRegExp)",
+    "needs exactly one of issuer and issuerRegExp: without the identity provider anybody's word counts; set one of them",
+), schema::rule(
+    "has(self.subject) != has(self.subjectRegExp)",
+    "needs exactly one of subject and subjectRegExp: without it everybody whom the issuer knows may sign; set one of them",
+)]))]
+pub struct Keyless {
+    /// The identity provider, such as <https://token.actions.githubusercontent.com>.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub issuer: Option<String>,
+    /// The same as a regular expression (RE2 syntax) that must match all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub issuer_reg_exp: Option<String>,
+    /// Who signs: an e-mail address, or a URL such as that of a workflow with its branch or tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub subject: Option<String>,
+    /// The same as a regular expression (RE2 syntax) that must match all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub subject_reg_exp: Option<String>,
 }
 
 /// The highest version in a range.

@@ -3,9 +3,11 @@
 //! Guarantees: a gate that cannot tell keeps the candidate out, with a reason, a sentence and, where it is known, the
 //! time at which it opens by itself.
 
+mod signed;
 mod tag;
 pub mod windows;
 
+pub use signed::refused_signature;
 pub use tag::{moved_to, tag_now, tag_to_look_up};
 
 use crate::{
@@ -25,6 +27,7 @@ pub const GATES: &[Gate] = &[
     not_refused,
     in_order,
     tag::tag_kept,
+    signed::signed,
     restored_long_enough,
     old_enough,
     held,

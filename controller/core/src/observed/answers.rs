@@ -5,6 +5,7 @@
 use crate::{
     image::{Digest, Release, Repository, Tag},
     select::Ranking,
+    signature::Signed,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -51,4 +52,6 @@ pub struct Answers {
     pub digests: BTreeMap<Digest, Answer<Release>>,
     /// Whether a digest can be fetched through a repository.
     pub pullable: BTreeMap<(Repository, Digest), Answer<()>>,
+    /// Who signed a digest, as the policy asks for it now. What was found stays while nobody can look again.
+    pub signed: BTreeMap<Digest, Answer<Signed>>,
 }

@@ -117,6 +117,9 @@ fn ask_for_the_way_back(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) 
         for repository in view.repositories() {
             turn.questions.insert(crate::decision::Question::Pullable(repository, from.digest.clone()));
         }
+        if view.policy.verify.as_ref().is_some_and(|verify| verify.on_rollback) {
+            turn.questions.insert(crate::decision::Question::Signed(from.digest.clone()));
+        }
     }
 }
 

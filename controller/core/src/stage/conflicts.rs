@@ -160,6 +160,7 @@ mod tests {
             suspend: false,
             deletion_policy: DeletionPolicy::Retain,
             select: Selection::of(Order::Digest { tag }).unwrap(),
+            verify: None,
             stages,
             signals: Vec::new(),
             health: HealthSettings {

@@ -254,6 +254,9 @@ fn ask_before_entry(view: &StageView<'_>, turn: &mut Turn, entry: &Entry) {
         turn.questions.insert(Question::Pullable(repository, entry.release.digest.clone()));
     }
     turn.questions.extend(entry.release.tag.clone().map(Question::Tag));
+    if view.policy.verify.is_some() {
+        turn.questions.insert(Question::Signed(entry.release.digest.clone()));
+    }
 }
 
 /// Why `entry` has to wait, if it has to. What its tag names is looked up once more when nothing else is in the way.

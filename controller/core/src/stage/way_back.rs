@@ -9,6 +9,7 @@ use crate::{
     gates::label,
     image::Release,
     observed::Answer,
+    signature::Signed,
     status::{Rollback, StageStatus},
 };
 use jiff::SignedDuration;
@@ -72,14 +73,29 @@ fn had(view: &StageView<'_>, turn: &mut Turn, release: &Release) -> Had {
         answers.push(view.facts.pullable(&repository, &release.digest));
         turn.questions.insert(Question::Pullable(repository, release.digest.clone()));
     }
-    if answers.iter().any(|a| matches!(a, Some(Answer::Absent))) {
+    let signed = signed(view, turn, release);
+    if answers.iter().any(|a| matches!(a, Some(Answer::Absent))) || matches!(signed, Had::No) {
         Had::No
-    } else if answers.iter().any(Option::is_none) {
+    } else if answers.iter().any(Option::is_none) || matches!(signed, Had::Unasked) {
         Had::Unasked
-    } else if answers.iter().all(|a| matches!(a, Some(Answer::Known(())))) {
+    } else if answers.iter().all(|a| matches!(a, Some(Answer::Known(())))) && matches!(signed, Had::Yes) {
         Had::Yes
     } else {
         Had::Unknown
+    }
+}
+
+/// Whether it has the signature that the policy asks for, where it asks for that on the way back, too.
+fn signed(view: &StageView<'_>, turn: &mut Turn, release: &Release) -> Had {
+    if view.policy.verify.as_ref().is_none_or(|verify| !verify.on_rollback) {
+        return Had::Yes;
+    }
+    turn.questions.insert(Question::Signed(release.digest.clone()));
+    match view.facts.signed(&release.digest) {
+        Some(Answer::Known(Signed::Trusted(_))) => Had::Yes,
+        Some(Answer::Known(Signed::Foreign(_)) | Answer::Absent) => Had::No,
+        Some(Answer::Failed(_)) => Had::Unknown,
+        None => Had::Unasked,
     }
 }
 

@@ -58,6 +58,7 @@ pub fn policy() -> Policy {
         suspend: false,
         deletion_policy: DeletionPolicy::Retain,
         select: Selection::of(Order::semver(">=0.28.0").unwrap()).unwrap(),
+        verify: None,
         stages: vec![
             stage("dev", &[], SignedDuration::from_mins(30)),
             stage("staging", &[0], SignedDuration::from_hours(2)),

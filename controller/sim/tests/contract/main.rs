@@ -11,6 +11,7 @@ mod leftovers;
 mod lost;
 mod people;
 mod signals;
+mod signatures;
 mod stops;
 mod taking_back;
 mod templates;

@@ -7,7 +7,7 @@ use crate::{
     ports::{Clock, Identity, Policies, PolicyKey, RegistrySettings, StoredPolicy, Wakes, Watches},
     reconcile::{
         change::{Change, material},
-        lookups::{AccessCache, Lookups, Parts, Rankings, Source},
+        lookups::{AccessCache, Lookups, Parts, Rankings},
         memory::Memory,
         observe::Eyes,
     },
@@ -96,6 +96,7 @@ pub async fn survey(
     let kubernetes = Arc::new(connection.kubernetes(installation, Arc::new(Deaf), false));
     let lookups = Lookups::new(Parts {
         registry: Arc::new(connection.registry(installation)?),
+        verifier: Arc::new(installation.verifier()?),
         access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
         wakes: Arc::new(Deaf),
         clock: Arc::new(SystemClock),
@@ -237,7 +238,6 @@ impl Survey<'_> {
             rankings: &rankings,
             measurements: None,
         };
-        let source = Source::of(stored);
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();
         let (mut actions, mut events) = (Vec::new(), Vec::new());
@@ -259,7 +259,7 @@ impl Survey<'_> {
             let new = !questions.is_subset(&asked);
             asked.extend(questions.iter().cloned());
             let cadence = crate::reconcile::observe::cadence(policy, &observed);
-            self.lookups.ask(&stored.key, &source, &policy.image, &cadence, questions);
+            self.lookups.ask_all(stored, policy, &cadence, questions);
             let waited = self.lookups.pending() > 0;
             self.answers().await?;
             let changed = material(&memory.latest, &decision.status) == Change::Material;
@@ -362,6 +362,9 @@ fn trouble(stage: &StagePlan) -> Option<String> {
             | "Forbidden"
             | "Mixed"
             | "OutOfRange"
+            | "Unsigned"
+            | "SignedByOther"
+            | "SignatureUnknown"
             | "NoSafeDigest"
     );
     stuck.then(|| format!("stage {} would wait ({}): {}", stage.name, status.reason, status.message))

@@ -5,6 +5,7 @@ use crate::cli::exit::Failure;
 use lockkeeper_core::{
     image::Repository,
     select::{DISCOVERY_LIMIT, Order, SelectError, Selection, TagFilter, ignored, platforms},
+    signature::Verify,
 };
 use std::{io::Read as _, path::Path};
 
@@ -12,6 +13,8 @@ use std::{io::Read as _, path::Path};
 pub struct Asked {
     pub selection: Selection,
     pub repository: Option<Repository>,
+    /// Whose signature the policy asks for.
+    pub verify: Option<Verify>,
     /// The policy asks for plain HTTP.
     pub insecure: bool,
 }
@@ -26,7 +29,7 @@ impl Asked {
             Some(file) => Self::of_policy(args, file, named),
             None => {
                 let selection = of_flags(&args.by).map_err(|error| Failure::Usage(error.to_string()))?;
-                Ok(Self { selection, repository: named, insecure: args.access.insecure })
+                Ok(Self { selection, repository: named, verify: None, insecure: args.access.insecure })
             }
         }
     }
@@ -46,6 +49,7 @@ impl Asked {
         Ok(Self {
             selection: policy.select,
             repository: Some(named.unwrap_or(policy.image)),
+            verify: policy.verify,
             insecure: insecure || args.access.insecure,
         })
     }

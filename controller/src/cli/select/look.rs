@@ -1,6 +1,6 @@
 //! What a registry is asked: tags, dates of builds, platforms. One request for what is needed, nothing for the rest.
 
-use super::{Access, Args, Asked, Listed};
+use super::{Access, Args, Asked, Listed, signed::Signatures};
 use crate::{
     cli::exit::Failure,
     ports::{Credentials as _, Depth, Reference, Registry as _, RegistryAccess, RegistryError},
@@ -54,6 +54,18 @@ impl Ask {
     pub async fn resolve(&self, reference: &Reference) -> Result<Option<Release>, Failure> {
         let whole = self.client.resolve(&self.access, &self.repository, reference, Depth::Whole).await;
         whole.map_err(|error| failed(&error))
+    }
+
+    /// Why a release has not the signature that is asked for, if it has not.
+    async fn unsigned(
+        &self,
+        signatures: Option<&Signatures>,
+        release: &Release,
+    ) -> Result<Option<(&'static str, String)>, Failure> {
+        let Some(signatures) = signatures else { return Ok(None) };
+        let found = self.client.signatures(&self.access, &self.repository, &release.digest).await;
+        let found = found.map_err(|error| failed(&error))?;
+        signatures.refused(&release.digest, &found).map_err(|error| failed(&error))
     }
 }
 
@@ -144,10 +156,11 @@ impl Look {
         Ok(created.is_some_and(|created| dates.insert(chosen.tag.to_string(), created).is_none()))
     }
 
-    /// Looks whether the chosen tag has the platforms; whether it turned out that it does not.
+    /// Looks whether the chosen tag has the platforms and the signature; whether it turned out that it does not.
     pub async fn check(
         &self,
         platforms: &[Platform],
+        signatures: Option<&Signatures>,
         chosen: &Ranked,
         lacking: &mut Lacking,
     ) -> Result<bool, Failure> {
@@ -158,10 +171,14 @@ impl Look {
             Some(release) => {
                 let missing = release.missing_platforms(platforms);
                 if missing.is_empty() {
-                    return Ok(false);
+                    match ask.unsigned(signatures, &release).await? {
+                        None => return Ok(false),
+                        Some((reason, why)) => (reason, format!("\"{tag}\" {why}")),
+                    }
+                } else {
+                    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                    ("PlatformMissing", format!("\"{tag}\" has no image for {}", names.join(", ")))
                 }
-                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                ("PlatformMissing", format!("\"{tag}\" has no image for {}", names.join(", ")))
             }
         };
         lacking.0.insert(tag.to_string(), Verdict { tag: tag.to_string(), reason, message });

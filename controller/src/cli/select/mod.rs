@@ -7,6 +7,7 @@
 pub mod asked;
 mod listing;
 pub mod look;
+mod signed;
 
 use super::{
     exit::Failure,
@@ -20,6 +21,7 @@ use listing::Listed;
 use lockkeeper_core::select::{Explained, explain};
 use look::Look;
 use serde_json::json;
+use signed::Signatures;
 use std::path::PathBuf;
 
 /// Where a person's own machine may find registries, besides flags.
@@ -46,6 +48,10 @@ pub struct Args {
     /// Select as this ImagePolicy says; - is standard input.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A public key in PEM form, as cosign makes it, in place of the Secret that select.verify of the policy names.
+    /// Repeatable.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    cosign_key: Vec<PathBuf>,
     #[command(flatten)]
     by: By,
     /// Ask no registry: what only it knows counts as not known.
@@ -128,11 +134,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Judges the listing, asking the registry for what else decides: dates of builds, and platforms.
+/// Judges the listing, asking the registry for what else decides: dates of builds, platforms and signatures.
 async fn judged(args: &Args, asked: &Asked, look: &Look, listed: &[Listed]) -> Result<Explained, Failure> {
     let now = Timestamp::now();
     let mut dates = look.dates(&asked.selection, listed).await?;
     let mut lacking = look::Lacking::default();
+    let asks = !args.offline && look.can_ask();
+    let signatures = if asks { Signatures::new(args, asked)? } else { None };
     loop {
         let tags = listed.iter().map(|listed| listed.tag.as_str());
         let found = explain(
@@ -146,14 +154,14 @@ async fn judged(args: &Args, asked: &Asked, look: &Look, listed: &[Listed]) -> R
         if look.date(&asked.selection, chosen, &mut dates).await? {
             continue;
         }
-        if asked.selection.platforms.is_empty() {
+        if asked.selection.platforms.is_empty() && asked.verify.is_none() {
             return Ok(found);
         }
-        if args.offline || !look.can_ask() {
-            say("platforms were not looked at: no registry is asked");
+        if !asks {
+            say("platforms and signatures were not looked at: no registry is asked");
             return Ok(found);
         }
-        if !look.check(&asked.selection.platforms, chosen, &mut lacking).await? {
+        if !look.check(&asked.selection.platforms, signatures.as_ref(), chosen, &mut lacking).await? {
             return Ok(found);
         }
     }

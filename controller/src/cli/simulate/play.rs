@@ -6,10 +6,10 @@
 use super::{
     chronicle::Chronicle,
     clock::span,
-    scenario::{Deed, Scenario},
+    scenario::{Deed, Known, Scenario},
 };
 use jiff::{SignedDuration, Timestamp};
-use lockkeeper_core::observed::QuarantineSeen;
+use lockkeeper_core::{observed::QuarantineSeen, signature::Signed};
 use lockkeeper_sim::{World, WorldSettings};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -81,13 +81,21 @@ fn world(scenario: &Scenario, seed: u64) -> World {
     world.controller_up = setting.controller;
     for (tag, index) in &scenario.tags {
         if let Some(known) = scenario.releases.get(*index) {
-            world.push(&known.release, &[tag.as_str()], known.behaviour.clone());
+            push(&mut world, known, &[tag.as_str()]);
         }
     }
     for owner in &setting.owners {
         world.add_owner(owner.clone());
     }
     world
+}
+
+fn push(world: &mut World, known: &Known, tags: &[&str]) {
+    world.push(&known.release, tags, known.behaviour.clone());
+    if known.signed {
+        let by = Signed::Trusted("the file that is simulated".to_owned());
+        world.signatures.insert(known.release.digest.clone(), by);
+    }
 }
 
 impl Player<'_> {
@@ -141,11 +149,11 @@ impl Player<'_> {
             Deed::Push(index, tags) => {
                 let tags: Vec<&str> = tags.iter().map(lockkeeper_core::image::Tag::as_str).collect();
                 let known = &releases[*index];
-                self.world.push(&known.release, &tags, known.behaviour.clone());
+                push(&mut self.world, known, &tags);
             }
             Deed::Retag(tag, index) => {
                 let known = &releases[*index];
-                self.world.push(&known.release, &[tag.as_str()], known.behaviour.clone());
+                push(&mut self.world, known, &[tag.as_str()]);
             }
             Deed::Remove(index) => self.world.collect_garbage(&releases[*index].release.digest),
             Deed::DeletePods(owner, count) => {

@@ -131,13 +131,14 @@ fn releases(m: &mut Mistakes, node: &Node<'_>, policy: Option<&Policy>) -> Vec<K
             continue;
         }
         let behaviour = behaviour(m, &inner);
-        found.push(Known { name: name.clone(), release: release_for(name, &platforms), behaviour });
+        let signed = inner.get("signed").and_then(|n| m.flag(&n)).unwrap_or(true);
+        found.push(Known { name: name.clone(), release: release_for(name, &platforms), behaviour, signed });
     }
     found
 }
 
 fn behaviour(m: &mut Mistakes, node: &Node<'_>) -> Behaviour {
-    m.fields(node, &["crashesPerPodHour", "onlyIn", "neverReady", "crashAtStart", "panic"]);
+    m.fields(node, &["crashesPerPodHour", "onlyIn", "neverReady", "crashAtStart", "panic", "signed"]);
     Behaviour {
         crashes_per_hour: node.get("crashesPerPodHour").and_then(|n| m.rate(&n)).unwrap_or_default(),
         only_in: node.get("onlyIn").map(|n| m.texts(&n, 64).into_iter().collect()).unwrap_or_default(),

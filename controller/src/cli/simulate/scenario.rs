@@ -59,6 +59,8 @@ pub struct Known {
     pub release: Release,
     /// How it behaves.
     pub behaviour: Behaviour,
+    /// It is signed by whom the policy asks for, if it asks.
+    pub signed: bool,
 }
 
 impl Known {

@@ -48,6 +48,20 @@ fn the_incident_is_taken_back_whatever_the_night() {
 }
 
 #[test]
+fn a_policy_that_asks_for_signatures_takes_what_the_file_calls_signed() {
+    let text = file("examples/incident.yaml").replace(
+        "{semver: {range: \">=0.28.0\"}}",
+        "{semver: {range: \">=0.28.0\"}, verify: {cosign: {secretRef: {name: cosign-pub}}}}",
+    );
+    let fix = tell(&text, 1).unwrap();
+    assert_eq!(fix.json["summary"]["stages"][2]["runs"]["0.29.1"], 30, "{}", fix.text);
+    let text = text.replace("0.29.1: {}", "0.29.1: {signed: false}");
+    let told = tell(&text, 1).unwrap();
+    assert!(told.json["summary"]["stages"][2]["runs"]["0.29.1"].is_null(), "{}", told.text);
+    assert!(events(&told.json).iter().any(|(_, event)| event == "Unsigned"), "{}", told.text);
+}
+
+#[test]
 fn without_lockkeeper_everybody_has_it_until_a_person_comes() {
     let told = tell(&file("examples/incident-without-lockkeeper.yaml"), 1).unwrap();
     let sum = &told.json["summary"];

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// The key of a `kubernetes.io/dockerconfigjson` Secret.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
+/// Public keys of one Secret.
+const MOST_KEYS: usize = 16;
 /// How long what was read is used before it is read again.
 const REREAD: Duration = Duration::from_mins(10);
 
@@ -143,6 +145,36 @@ impl AccessCache {
             }
         }
         Ok(None)
+    }
+
+    /// The public keys of a Secret, each with the place it comes from; read anew each time, so that a new key counts at once.
+    pub(super) async fn public_keys(
+        &self,
+        identity: &Identity,
+        name: &str,
+    ) -> Result<Vec<(String, Vec<u8>)>, RegistryError> {
+        let place = format!("spec.select.verify.cosign.secretRef: Secret {}/{name}", identity.namespace);
+        let values = match self.cluster.secret(identity, name).await {
+            Ok(values) => values,
+            Err(EffectError::Outdated(_)) => {
+                return Err(unread(format!("{place} is not there; create it with the key cosign.pub")));
+            }
+            Err(error) => return Err(unreadable(&place, &error)),
+        };
+        let keys =
+            values.into_iter().filter(|(key, _)| key.rsplit_once('.').is_some_and(|(_, end)| end == "pub"));
+        let keys: Vec<_> = keys.map(|(key, pem)| (format!("{place}, key {key}"), pem)).collect();
+        match keys.len() {
+            0 => {
+                let why = "none of its keys ends in .pub; add the public key as cosign.pub";
+                Err(unusable(&format!("{place}: {why}")))
+            }
+            count if count > MOST_KEYS => {
+                let why = format!("it has {count} public keys, at most {MOST_KEYS} are looked at");
+                Err(unusable(&format!("{place}: {why}; take some out")))
+            }
+            _ => Ok(keys),
+        }
     }
 
     /// The registry refused the credential: what it came from is read again before its next use. Never waits.

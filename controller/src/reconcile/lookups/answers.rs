@@ -34,6 +34,8 @@ impl Lookups {
                 Question::TagNow(tag) => (image.clone(), What::Tag(tag), true),
                 Question::Digest(repository, digest) => (repository, What::Digest(digest), false),
                 Question::Pullable(repository, digest) => (repository, What::Pullable(digest), false),
+                // Who is asked for stands in the policy.
+                Question::Signed(_) => continue,
             };
             *keys.entry(Key { source: source.clone(), repository, what }).or_default() |= now;
         }

@@ -9,7 +9,7 @@ use crate::{
     telemetry::Origin,
 };
 use jiff::Timestamp;
-use lockkeeper_core::{image::Release, observed::Failure};
+use lockkeeper_core::{image::Release, observed::Failure, signature::Signed};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const PULLABLE_FOR: Duration = Duration::from_mins(10);
 /// How long "is not there" is believed.
 const ABSENT_FOR: Duration = Duration::from_mins(1);
+/// How long a signature that was found good is believed: keys are taken back, too.
+const TRUSTED_FOR: Duration = Duration::from_hours(12);
 /// How long what a tag names counts as "at this moment"; longer than a lookup may take.
 const NOW_FOR: Duration = Duration::from_mins(2);
 /// The first pause after a failure; doubled after each further one.
@@ -39,6 +41,8 @@ pub enum Found {
     Release(Option<Release>, Depth),
     /// Whether a digest can be fetched.
     Exists(bool),
+    /// Who signed a digest; none: nobody.
+    Signed(Option<Signed>),
 }
 
 /// The same, kept.
@@ -126,6 +130,7 @@ impl Entry {
             (Found::Tags(new), Some(Kept::Tags(old))) => new.is(old) || new == old,
             (Found::Release(new, depth), Some(Kept::Release(old, before))) => new == old && depth <= before,
             (Found::Exists(new), Some(Kept::Exists(old))) => new == old,
+            (Found::Signed(new), Some(Kept::Signed(old))) => new == old,
             _ => false,
         };
         if !same {
@@ -161,12 +166,13 @@ impl Entry {
             (What::Digest(_), Kept::Release(Some(_), _)) => None,
             (What::Pullable(_), Kept::Exists(true)) => Some(PULLABLE_FOR),
             (What::Pullable(_), _) => Some(ABSENT_FOR),
+            (What::Signed(..), Kept::Signed(Some(Signed::Trusted(_)))) => Some(TRUSTED_FOR),
             (What::Tag(_), Kept::Release(Some(_), _)) => {
                 let each = |c: Cadence| if c.rare { c.interval * RARE } else { c.interval };
                 self.wants.values().map(|want| each(want.cadence)).min()
             }
             // A digest that is not there is somebody else's, most likely: a Quarantine of the namespace names any image.
-            (What::Tags | What::Tag(_) | What::Digest(_), _) => Some(interval),
+            (What::Tags | What::Tag(_) | What::Digest(_) | What::Signed(..), _) => Some(interval),
         }
     }
 }

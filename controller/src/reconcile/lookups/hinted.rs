@@ -3,11 +3,15 @@
 //! Guarantees: they come before the interval is over, and not more often than once in [`APART`] per lookup; what a
 //! registry asked to be left alone with is left alone; a repository that no policy wants to know of costs nothing.
 
-use super::{Key, Lookups, State, entry::Entry};
+use super::{
+    Key, Lookups, State,
+    entry::{Entry, Kept},
+};
 use crate::ports::{
     PolicyKey,
     hints::{Hint, Hints},
 };
+use lockkeeper_core::signature::Signed;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -63,7 +67,9 @@ impl State {
 impl Entry {
     /// When to look after a hint; none: when it is due anyway.
     pub(super) fn at_a_hint(&self, now: Instant) -> Option<Instant> {
-        if self.failures > 0 {
+        // A good signature does not become a bad one by a push.
+        let trusted = matches!(self.kept, Some(Kept::Signed(Some(Signed::Trusted(_)))));
+        if self.failures > 0 || trusted {
             return None;
         }
         let at = self.began.map_or(now, |began| now.max(began + APART));

@@ -10,14 +10,16 @@ mod answers;
 mod entry;
 mod hinted;
 mod scans;
+mod signed;
 mod worker;
 
 pub use access::{AccessCache, Source};
 pub use entry::Cadence;
 pub use scans::{Rankings, Scan};
+pub use signed::Asked;
 
 use super::lanes::Lanes;
-use crate::ports::{Clock, Counted, PolicyKey, Registry, Wakes};
+use crate::ports::{Clock, Counted, PolicyKey, Registry, Verifier, Wakes};
 use crate::telemetry::{Metrics, Origin};
 use entry::{Entry, Want};
 use lockkeeper_core::image::{Digest, Repository, Tag};
@@ -51,12 +53,14 @@ pub enum What {
     Digest(Digest),
     /// Whether a digest can be fetched.
     Pullable(Digest),
+    /// Who signed a digest, as far as somebody asks for it.
+    Signed(Digest, Asked),
 }
 
 impl What {
     /// Whether it may be another tomorrow.
     fn changes(&self) -> bool {
-        matches!(self, Self::Tags | Self::Tag(_))
+        matches!(self, Self::Tags | Self::Tag(_) | Self::Signed(..))
     }
 
     /// For metrics.
@@ -66,6 +70,7 @@ impl What {
             Self::Tag(_) => "tag",
             Self::Digest(_) => "digest",
             Self::Pullable(_) => "pullable",
+            Self::Signed(..) => "signed",
         }
     }
 }
@@ -80,6 +85,8 @@ pub struct Lookups {
 pub struct Parts {
     /// Asks registries.
     pub registry: Arc<dyn Registry>,
+    /// Judges signatures.
+    pub verifier: Arc<dyn Verifier>,
     /// Finds credentials.
     pub access: AccessCache,
     /// Who is told that an answer came.

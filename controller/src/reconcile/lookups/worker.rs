@@ -44,7 +44,7 @@ impl Key {
     fn counted(&self) -> Option<Counted> {
         match self.what {
             What::Tags => Some(Counted::Listings),
-            What::Tag(_) | What::Digest(_) => Some(Counted::Manifests),
+            What::Tag(_) | What::Digest(_) | What::Signed(..) => Some(Counted::Manifests),
             // Asked before something is taken back, by HEAD.
             What::Pullable(_) => None,
         }
@@ -138,6 +138,9 @@ impl Lookups {
             What::Tags => return registry.tags(access, repository).await.map(Found::Tags),
             What::Pullable(digest) => {
                 return registry.exists(access, repository, digest).await.map(Found::Exists);
+            }
+            What::Signed(digest, asked) => {
+                return self.judged(repository, digest, asked, access).await.map(Found::Signed);
             }
             What::Tag(tag) => Reference::Tag(tag.clone()),
             What::Digest(digest) => Reference::Digest(digest.clone()),

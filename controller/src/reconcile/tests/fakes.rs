@@ -4,7 +4,7 @@ use crate::{
     ports::{
         Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
-        RegistrySettings, Rights, StoredPolicy, Told, Wakes,
+        RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
         signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
@@ -22,6 +22,7 @@ use lockkeeper_core::{
     image::{Digest, Release, Repository},
     observed::{ContainerKind, MissingRight, ObjectKey, Observed, StageSeen},
     policy::Policy,
+    signature::Signed,
     status::{Flight, Status},
 };
 use std::{
@@ -76,6 +77,8 @@ pub struct Fake {
     pub release: Mutex<Option<Release>>,
     /// No reference can be looked up.
     pub unreachable: AtomicBool,
+    /// Of every digest: texts that the verifier here takes for good ones if they are the key's.
+    pub signatures: Mutex<Vec<Signature>>,
     pub secrets: Mutex<BTreeMap<String, Vec<u8>>>,
     /// How many reads of Secrets are answered; those after them hang.
     pub reads: Mutex<Option<usize>>,
@@ -146,6 +149,7 @@ impl Fake {
     pub fn lookups(self: &Arc<Self>) -> Lookups {
         Lookups::new(Parts {
             registry: self.clone(),
+            verifier: self.clone(),
             access: AccessCache::new(self.clone(), self.clone()),
             wakes: self.clone(),
             clock: self.clone(),
@@ -450,8 +454,47 @@ impl Registry for Fake {
         Box::pin(async { Ok(true) })
     }
 
+    fn signatures<'a>(
+        &'a self,
+        access: &'a RegistryAccess,
+        _: &'a Repository,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<Signature>, RegistryError>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(format!("signatures {} as {}", digest.short(), access.scope));
+            if self.unreachable.load(Ordering::SeqCst) {
+                let message = "it does not answer".to_owned();
+                return Err(RegistryError { reason: "Unreachable", message, retry_after: None });
+            }
+            Ok(self.signatures.lock().unwrap().clone())
+        })
+    }
+
     fn ease(&self, _: &RegistryAccess, _: &Repository, counted: Counted) -> Option<Duration> {
         self.eased.lock().unwrap().filter(|_| counted == Counted::Listings)
+    }
+}
+
+impl Verifier for Fake {
+    fn judge(
+        &self,
+        _: &Digest,
+        trust: Trust<'_>,
+        signatures: &[Signature],
+    ) -> Result<Option<Signed>, RegistryError> {
+        let Trust::Keys(keys) = trust else { panic!("only keys are asked for here") };
+        let by = |signature: &Signature| {
+            keys.iter().any(|(_, key)| matches!(signature, Signature::Bundle(bytes) if bytes == key))
+        };
+        Ok(match signatures {
+            [] => None,
+            all if all.iter().any(by) => Some(Signed::Trusted("a public key".into())),
+            _ => Some(Signed::Foreign("one is by none of the keys".into())),
+        })
+    }
+
+    fn trusted_root(&self) -> Option<TrustedRoot> {
+        None
     }
 }
 

@@ -6,4 +6,5 @@ mod material;
 mod measured;
 mod passes;
 mod refusals;
+mod signed;
 mod telling;

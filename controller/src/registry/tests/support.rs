@@ -324,6 +324,19 @@ impl Held {
         digest
     }
 
+    /// A manifest or an index, as it is written.
+    pub(super) fn document(&mut self, kind: &str, document: &Value) -> Digest {
+        self.put(kind, document)
+    }
+
+    /// Some bytes.
+    pub(super) fn blob(&mut self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        let kept = ("application/octet-stream".to_owned(), Bytes::copy_from_slice(bytes));
+        self.things.insert(digest.to_string(), kept);
+        digest
+    }
+
     /// An image for a platform; `name` makes it differ from others. Manifest and config.
     pub(super) fn image(&mut self, platform: &str, name: &str) -> (Digest, Digest) {
         let (os, architecture) = platform.split_once('/').unwrap();

@@ -14,6 +14,12 @@ pub const TAGS: &[Word] = &[
     word("Older", "the candidate is newer", ""),
     word("Quarantined", "its contents are quarantined", "deleting the Quarantine releases them"),
     word("PlatformMissing", "it lacks a platform in use", "publish it, or set `select.platforms`"),
+    word("Unsigned", "it has no signature, and `select.verify` asks for one", "sign it"),
+    word(
+        "SignedByOther",
+        "none of its signatures is by whom `select.verify` names",
+        "sign it with the right key or identity, or correct `select.verify`",
+    ),
     word(
         "TagMoved",
         "it names other contents than when it was first seen",

@@ -111,12 +111,12 @@ pub const REGISTRY: &[Word] = &[
     ),
     word(
         "SecretUnreadable",
-        "a Secret or ServiceAccount that `spec.registry` names cannot be read as the policy's ServiceAccount",
+        "a Secret or ServiceAccount that `spec.registry` or `select.verify` names cannot be read as the policy's ServiceAccount",
         "make it, or grant `get` on it",
     ),
     word(
         "SecretUnusable",
-        "a Secret that `spec.registry` names holds nothing that can be used: a credential, certificates, a proxy",
+        "a Secret that `spec.registry` or `select.verify` names holds nothing that can be used: a credential, certificates, a proxy, public keys",
         "the message names the key; a credential is of type `kubernetes.io/dockerconfigjson`",
     ),
     word(
@@ -133,6 +133,11 @@ pub const REGISTRY: &[Word] = &[
         "HostDenied",
         "the installation does not allow this host, or plain HTTP to it",
         "`--allow-host` of the controller",
+    ),
+    word(
+        "TrustedRootUnusable",
+        "the trusted root of `--sigstore-trusted-root` cannot be read, so that nobody knows what keyless signatures are worth",
+        "mount another one; the message says what is wrong with it",
     ),
     word("TLSUntrusted", "its certificate is not trusted", "the message says why"),
 ];

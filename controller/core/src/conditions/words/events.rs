@@ -10,6 +10,12 @@ pub const EVENTS: &[Word] = &[
         "a release is not taken because it lacks a platform in use",
         "publish it, or set `select.platforms`",
     ),
+    word("Unsigned", "a release is not taken because it has no signature", "sign it"),
+    word(
+        "SignedByOther",
+        "a release is not taken because none of its signatures is by whom `select.verify` names",
+        "the message says who signed it",
+    ),
     word("TagMoved", "a version tag names other contents than before", "`Promote` the digest to take it"),
     word("LeaderElected", "on the Lease: this replica is the one that writes", ""),
     word("Adopted", "what a stage runs is kept as its stable release", ""),

@@ -83,13 +83,28 @@ pub const WAITS: &[Word] = &[
     word("ApprovalRequired", "approvals are missing", "an Intervention `Approve` with this digest"),
     word(
         "Checking",
-        "the candidate is fetched through every repository that the pods use, and at last its tag is looked up once more; or what a Quarantine names is looked up",
+        "the candidate is fetched through every repository that the pods use, its signatures are looked up where `select.verify` asks for one, and at last its tag is looked up once more; or what a Quarantine names is looked up",
         "ends with the answers",
     ),
     word(
         "NotPullable",
         "a repository in use does not have the digest, or pods could not pull it",
         "mirror it there",
+    ),
+    word(
+        "Unsigned",
+        "the candidate has no signature at all, and `select.verify` asks for one",
+        "sign it; it is looked for again in every `interval`, and at once when a hook arrives",
+    ),
+    word(
+        "SignedByOther",
+        "the candidate has signatures, and none of them is by whom `select.verify` names; the message says why not",
+        "sign it with the right key or identity, or correct `select.verify`",
+    ),
+    word(
+        "SignatureUnknown",
+        "who signed the candidate could not be looked up: it waits, and the message says since when and why",
+        "ends by itself once the registry answers, or the Secret with the keys can be read",
     ),
     word(
         "TagMoved",

@@ -1,0 +1,93 @@
+//! `select.verify`: what nobody signed, or somebody else, is not taken; what is signed is.
+
+use anyhow::{Result, ensure};
+use e2e::image::SigningKey;
+use e2e::scene::Scene;
+use e2e::{Pushed, run};
+use serde_json::{Value, json};
+
+use crate::{moves, pods};
+
+fn secret(name: &str, key: &SigningKey) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "stringData": {"cosign.pub": key.public_pem()},
+    })
+}
+
+/// Lets the promoter read Secrets, and has the first release adopted by a policy that asks for this Secret's signature.
+async fn asks_for(scene: &Scene<'_>, key: &SigningKey) -> Result<Pushed> {
+    let group = "rbac.authorization.k8s.io";
+    let named = json!({"name": "reads-keys"});
+    scene
+        .apply(json!({
+            "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": named,
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+        }))
+        .await?;
+    scene
+        .apply(json!({
+            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": named,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "reads-keys"},
+            "subjects": [{"kind": "ServiceAccount", "name": "promoter", "namespace": scene.namespace}],
+        }))
+        .await?;
+    scene.apply(secret("cosign-pub", key)).await?;
+    let old = pods(scene, 2).await?;
+    let mut policy = scene.policy(&Scene::pods_target());
+    policy["spec"]["select"]["verify"] = json!({"cosign": {"secretRef": {"name": "cosign-pub"}}});
+    scene.apply(policy).await?;
+    scene.holds(&old.digest).await?;
+    Ok(old)
+}
+
+/// Waits until the status says this of a tag; returns the message.
+async fn tag_is(scene: &Scene<'_>, tag: &str, reason: &str) -> Result<String> {
+    let of = |status: &Value| {
+        let all = status["tags"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["tag"] == tag).unwrap_or_default()
+    };
+    let status = scene
+        .until("otel", &format!("tag {tag} is {reason}"), |status| {
+            ensure!(of(&status.0)["reason"] == reason, "it is not");
+            Ok(())
+        })
+        .await?;
+    Ok(of(&status.0)["message"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted() {
+    run(
+        "what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted",
+        async |test| -> Result<()> {
+            let scene = Scene::set(test, "signed").await?;
+            let (key, other) = (SigningKey::new()?, SigningKey::new()?);
+            asks_for(&scene, &key).await?;
+            let (registry, path) = (scene.bed.registry(), format!("{}/otel", scene.namespace));
+
+            let one = scene.push("0.28.1").await?;
+            let message = tag_is(&scene, "0.28.1", "Unsigned").await?;
+            ensure!(message.contains("cosign-pub"), "{message}");
+            scene.event("Unsigned").await?;
+            ensure!(moves(&scene)?.is_empty(), "a pod was given what nobody signed");
+            key.sign_older(&registry, &path, &one.digest).await?;
+            scene.holds(&one.digest).await?;
+            scene.all_run(&one.digest, 2).await?;
+
+            let before = moves(&scene)?.len();
+            let two = scene.push("0.28.2").await?;
+            other.sign_bundle(&registry, &path, &two.digest).await?;
+            // The key's signature of another image, under this one's tag: genuine, and worth nothing here.
+            let tag = |pushed: &Pushed| format!("{}.sig", pushed.digest.replace(':', "-"));
+            registry.tag(&path, &tag(&one), &tag(&two)).await?;
+            let message = tag_is(&scene, "0.28.2", "SignedByOther").await?;
+            ensure!(message.contains("none of the keys") || message.contains("another image"), "{message}");
+            ensure!(moves(&scene)?.len() == before, "a pod was given what somebody else signed");
+            key.sign_bundle(&registry, &path, &two.digest).await?;
+            scene.holds(&two.digest).await?;
+            scene.all_run(&two.digest, 2).await?;
+            scene.finish().await
+        },
+    );
+}
