@@ -6,7 +6,6 @@
 //! Assumes: accesses with equal `scope` belong to one credential (it is part of every key anyway).
 //! May not: write to a registry, retry on its own (the reconciler asks again), or decide what a tag is worth.
 
-mod about;
 mod auth;
 mod challenge;
 mod circuit;
@@ -17,6 +16,7 @@ mod lru;
 mod manifest;
 mod resolve;
 mod signatures;
+mod sizes;
 mod tags;
 mod transport;
 mod trust;
@@ -33,12 +33,12 @@ use url::Url;
 
 use crate::hosts::{HostPolicy, Lookup, SystemLookup, authority};
 use crate::ports::{Counted, Depth, Listing, Reference, Registry, RegistryAccess, RegistryError, Signature};
-pub use about::Sizes;
 use auth::Auth;
 use circuit::Circuits;
 use error::{bad_answer, too_slow};
 use limits::Limits;
 use lru::Lru;
+pub use sizes::Sizes;
 use transport::{Ask, Reply, Transport};
 
 /// Accesses kept at a time; the one used longest ago goes first.

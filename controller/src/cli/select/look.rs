@@ -79,9 +79,9 @@ impl Ask {
     /// How large a release is, and whether a signature lies beside it.
     pub async fn about(&self, release: &Release) -> About {
         let Self { client, access, repository } = self;
-        let signed = client.signed(access, repository, &release.digest);
+        let signed = client.signatures(access, repository, &release.digest);
         let (sizes, signed) = tokio::join!(client.sizes(access, repository, release), signed);
-        About { sizes, signed }
+        About { sizes, signed: signed.map(|all| !all.is_empty()) }
     }
 }
 
