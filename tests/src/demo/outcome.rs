@@ -44,8 +44,6 @@ pub struct Birth {
     pub pinned_by: Option<String>,
     /// The version it ran first.
     pub first_ran: String,
-    /// It ran 0.29.0 at any time.
-    pub ever_bad: bool,
 }
 
 /// The whole story in numbers.
@@ -108,7 +106,7 @@ impl Outcome {
             stages: STAGES.map(|(name, wanted)| stage(&record, name, wanted, bad, fixed)).into(),
             restarts_at_adoption: gathered.adopted,
             application_restarts: record.lives.values().map(|life| life.other_restarts).sum(),
-            births: births(world, &record, gathered, bad),
+            births: births(world, &record, gathered),
             deleted: gathered.deleted.len(),
             quarantined: gathered.quarantines.iter().map(|one| world.version(one).to_owned()).collect(),
             first_crash,
@@ -250,13 +248,11 @@ fn claim(what: &str, holds: bool, failure: impl FnOnce() -> String) -> Claim {
 }
 
 fn birth_claim(birth: &Birth) -> Claim {
-    let Birth { when, pod, image, pinned_by, first_ran, ever_bad } = birth;
-    let holds =
-        first_ran == "0.28.0" && pinned_by.is_some() && !ever_bad && digest(image).starts_with("sha256:");
+    // Later it may be one of the wave's, as any other: how many those are is a claim of its own.
+    let Birth { when, pod, image, pinned_by, first_ran } = birth;
+    let holds = first_ran == "0.28.0" && pinned_by.is_some() && digest(image).starts_with("sha256:");
     claim(&format!("the pod born {when} was born with 0.28.0"), holds, || {
-        format!(
-            "{pod}: image {image}, pinned by {pinned_by:?}, ran {first_ran} first, 0.29.0 at any time: {ever_bad}"
-        )
+        format!("{pod}: image {image}, pinned by {pinned_by:?}, ran {first_ran} first")
     })
 }
 
@@ -276,7 +272,7 @@ fn stage(record: &Record, name: &'static str, wanted: usize, bad: &str, fixed: &
     }
 }
 
-fn births(world: &World<'_>, record: &Record, gathered: &Gathered<'_>, bad: &str) -> Vec<Birth> {
+fn births(world: &World<'_>, record: &Record, gathered: &Gathered<'_>) -> Vec<Birth> {
     let when = |life: &Life| {
         let ours = gathered.deleted.iter().find(|deleted| deleted.born == life.name);
         ours.map_or("and nobody asked for it", |deleted| deleted.when).to_owned()
@@ -288,7 +284,6 @@ fn births(world: &World<'_>, record: &Record, gathered: &Gathered<'_>, bad: &str
         image: life.born_image.clone(),
         pinned_by: life.pinned_by.clone(),
         first_ran: life.stays.first().map_or("nothing", |stay| world.version(&stay.digest)).to_owned(),
-        ever_bad: life.ever_ran(bad),
     };
     born.map(birth).collect()
 }
