@@ -135,6 +135,10 @@ impl Life {
         ensure!(secrets.get_opt(lockkeeper_api::names::WEBHOOK).await?.is_some(), "no certificates");
         self.first.terminate().await?;
         self.second.terminate().await?;
+        // As an upgrade does: the garbage collector of one that saw kinds come and go may wait for one that is gone.
+        let controllers = self.bed.controllers_part().context("no controller manager")?;
+        controllers.kill().await?;
+        controllers.start().await?;
         let roles: Api<ClusterRole> = Api::all(admin.clone());
         roles.delete(CLUSTER_ROLE, &DeleteParams::default()).await?;
         eventually("webhook and certificates are gone", PATIENCE, async || {
