@@ -142,7 +142,7 @@ struct Fetched {
     etag: Option<HeaderValue>,
 }
 
-/// GET a manifest. `None`: there is none.
+/// GET a manifest and read it. `None`: there is none.
 async fn manifest_of(
     session: &Session,
     repository: &Repository,
@@ -150,6 +150,23 @@ async fn manifest_of(
     what: &str,
     asked: Option<&Digest>,
 ) -> Result<Option<Fetched>, RegistryError> {
+    let Some((digest, reply)) = bytes_of(session, repository, reference, what, asked).await? else {
+        return Ok(None);
+    };
+    let content_type = reply.text(header::CONTENT_TYPE.as_str());
+    let manifest = manifest::read(&reply.body, content_type).map_err(|why| not_used(what, &reply, &why))?;
+    let etag = reply.headers.get(header::ETAG).cloned();
+    Ok(Some(Fetched { digest, manifest, etag }))
+}
+
+/// GET a manifest: its bytes, and the digest that they have, which is `asked` if that is given. `None`: there is none.
+pub(super) async fn bytes_of(
+    session: &Session,
+    repository: &Repository,
+    reference: &str,
+    what: &str,
+    asked: Option<&Digest>,
+) -> Result<Option<(Digest, Reply)>, RegistryError> {
     let url = session.url(repository, &format!("manifests/{reference}"))?;
     let cap = session.options.manifest_bytes;
     let ask = Ask { what, method: Method::GET, url, accept: manifest::ACCEPT, known: None, form: None, cap };
@@ -160,13 +177,14 @@ async fn manifest_of(
         other => return Err(status(what, &reply.url, other, &reply.headers)),
     }
     let announced = reply.headers.get(CONTENT_DIGEST).map(|value| value.to_str().unwrap_or_default());
-    let content_type = reply.text(header::CONTENT_TYPE.as_str());
-    let refuse =
-        |why: String| bad_answer(what, format!("{why}; the answer of {} is not used", authority(&reply.url)));
-    let digest = manifest::digest_of(&reply.body, asked, announced).map_err(refuse)?;
-    let manifest = manifest::read(&reply.body, content_type).map_err(refuse)?;
-    let etag = reply.headers.get(header::ETAG).cloned();
-    Ok(Some(Fetched { digest, manifest, etag }))
+    let digest = manifest::digest_of(&reply.body, asked, announced);
+    let digest = digest.map_err(|why| not_used(what, &reply, &why))?;
+    Ok(Some((digest, reply)))
+}
+
+/// Why an answer is not used.
+pub(super) fn not_used(what: &str, reply: &Reply, why: &str) -> RegistryError {
+    bad_answer(what, format!("{why}; the answer of {} is not used", authority(&reply.url)))
 }
 
 /// The release behind a manifest, remembered by its digest.
@@ -277,9 +295,7 @@ async fn config_of(
     if reply.status != StatusCode::OK {
         return Err(status(what, &reply.url, reply.status, &reply.headers));
     }
-    read_config(&reply.body, digest).map_err(|why| {
-        bad_answer(what, format!("{why}; the answer of {} is not used", authority(&reply.url)))
-    })
+    read_config(&reply.body, digest).map_err(|why| not_used(what, &reply, &why))
 }
 
 fn read_config(body: &Bytes, digest: &Digest) -> Result<Config, String> {

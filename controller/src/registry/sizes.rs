@@ -4,15 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, StatusCode};
 use lockkeeper_core::image::{Digest, Release, Repository};
 use serde::Deserialize;
 
-use super::error::{bad_answer, status};
-use super::manifest;
-use super::transport::{Ask, Reply};
+use super::resolve::{bytes_of, not_used};
 use super::{OciRegistry, Session};
-use crate::hosts::authority;
 use crate::ports::{RegistryAccess, RegistryError};
 
 /// Compressed bytes, as they are pulled: configs and layers.
@@ -84,20 +80,9 @@ async fn pulled(
     digest: &Digest,
 ) -> Result<Option<Pulled>, RegistryError> {
     let what = &format!("the manifest {repository}@{digest}");
-    let url = session.url(repository, &format!("manifests/{digest}"))?;
-    let cap = session.options.manifest_bytes;
-    let ask = Ask { what, method: Method::GET, url, accept: manifest::ACCEPT, known: None, form: None, cap };
-    let reply = session.ask(repository, &ask).await?;
-    match reply.status {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(None),
-        other => return Err(status(what, &reply.url, other, &reply.headers)),
-    }
-    let refuse = |reply: &Reply, why: &str| {
-        bad_answer(what, format!("{why}; the answer of {} is not used", authority(&reply.url)))
+    let Some((_, reply)) = bytes_of(session, repository, digest.as_str(), what, Some(digest)).await? else {
+        return Ok(None);
     };
-    let announced = reply.text("docker-content-digest");
-    manifest::digest_of(&reply.body, Some(digest), announced).map_err(|why| refuse(&reply, &why))?;
     let document = serde_json::from_slice(&reply.body);
-    document.map(Some).map_err(|_| refuse(&reply, "it is not JSON of a manifest's shape"))
+    document.map(Some).map_err(|_| not_used(what, &reply, "it is not JSON of a manifest's shape"))
 }

@@ -8,10 +8,10 @@ use lockkeeper_sim::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-pub const STEP: SignedDuration = SignedDuration::from_secs(60);
+const STEP: SignedDuration = SignedDuration::from_secs(60);
 
 /// Before anything happens: three stages, and every pod runs 0.28.0.
-pub fn world() -> World {
+fn world() -> World {
     let mut policy = policy();
     for stage in &mut policy.stages {
         stage.soak = SignedDuration::from_mins(3);
@@ -26,10 +26,10 @@ pub fn world() -> World {
     world
 }
 
-pub type Happening = (Timestamp, fn(&mut World));
+type Happening = (Timestamp, fn(&mut World));
 
 /// What happens, and when: everything else follows.
-pub fn story(start: Timestamp) -> Vec<Happening> {
+fn story(start: Timestamp) -> Vec<Happening> {
     let at = |minutes| start + SignedDuration::from_mins(minutes);
     vec![
         (at(3), |w| w.push(&release("0.29.0"), &["0.29.0", "latest"], panics_in_prod(40.0))),
@@ -43,7 +43,7 @@ pub fn story(start: Timestamp) -> Vec<Happening> {
 }
 
 /// Plays the rest of the story.
-pub fn play(world: &mut World, watchman: &mut Watchman, start: Timestamp) {
+fn play(world: &mut World, watchman: &mut Watchman, start: Timestamp) {
     for (at, event) in story(start) {
         if at <= world.now {
             continue;
@@ -56,15 +56,15 @@ pub fn play(world: &mut World, watchman: &mut Watchman, start: Timestamp) {
 
 /// What is compared: no times, no counts of attempts.
 #[derive(Debug, PartialEq, Eq)]
-pub struct End {
-    pub runs: BTreeMap<String, BTreeMap<String, usize>>,
-    pub pins: BTreeSet<(String, String, Option<String>, bool)>,
-    pub quarantines: BTreeSet<String>,
-    pub verified: BTreeMap<String, Vec<(String, String)>>,
-    pub phases: Vec<String>,
+struct End {
+    runs: BTreeMap<String, BTreeMap<String, usize>>,
+    pins: BTreeSet<(String, String, Option<String>, bool)>,
+    quarantines: BTreeSet<String>,
+    verified: BTreeMap<String, Vec<(String, String)>>,
+    phases: Vec<String>,
 }
 
-pub fn end_of(world: &World) -> End {
+fn end_of(world: &World) -> End {
     let mut runs: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for pod in &world.pods {
         let o = &world.owners[pod.owner];
@@ -86,4 +86,94 @@ pub fn end_of(world: &World) -> End {
         verified: verified.collect(),
         phases: world.stored.stages.iter().map(|s| format!("{} {:?}", s.name, s.phase)).collect(),
     }
+}
+
+/// One pass of the run from which branches are taken.
+pub struct Pass {
+    pub before: (World, Watchman),
+    pub after: (World, Watchman),
+    /// How many writes it made.
+    pub writes: usize,
+    /// It did something that is recorded.
+    pub acted: bool,
+    /// Worth a branch: it acted, or it is one in ten of those that only move the soak's clock on, which are all alike.
+    pub telling: bool,
+}
+
+/// How branches end, against the run in which nothing goes wrong.
+pub struct Ends {
+    start: Timestamp,
+    /// That run, at its end.
+    pub clean: World,
+    expected: End,
+    judged: usize,
+    wrong: Vec<(Timestamp, End, Vec<String>)>,
+}
+
+impl Ends {
+    fn of_a_clean_run() -> Self {
+        let (mut clean, mut watchman) = (world(), Watchman::default());
+        let start = clean.now;
+        play(&mut clean, &mut watchman, start);
+        assert_eq!(watchman.violations, Vec::<String>::new());
+        let expected = end_of(&clean);
+        assert_eq!(clean.running(&release("0.29.1")), 14, "{expected:#?}");
+        assert_eq!(clean.quarantines.len(), 1);
+        Self { start, clean, expected, judged: 0, wrong: Vec::new() }
+    }
+
+    /// Plays the rest of a branch and compares how it ends.
+    pub fn judge(&mut self, mut branch: World, mut oracle: Watchman) {
+        let at = branch.now;
+        play(&mut branch, &mut oracle, self.start);
+        let end = end_of(&branch);
+        self.judged += 1;
+        if end != self.expected || !oracle.violations.is_empty() {
+            self.wrong.push((at, end, oracle.violations));
+        }
+    }
+
+    /// Every branch ended as it should, and there were branches.
+    pub fn are_all_the_same(&self) {
+        assert!(
+            self.wrong.is_empty(),
+            "{} of {} branches end differently; the first: {:#?}\nexpected {:#?}",
+            self.wrong.len(),
+            self.judged,
+            self.wrong[0],
+            self.expected
+        );
+        assert!(self.judged > 0);
+    }
+}
+
+/// Goes through the story; `each` takes branches from its passes, and has them judged.
+pub fn walk(mut each: impl FnMut(&Pass, &mut Ends)) -> Ends {
+    let mut ends = Ends::of_a_clean_run();
+    let (mut trunk, mut watchman) = (world(), Watchman::default());
+    let mut alike = 0;
+    let mut events = story(ends.start).into_iter().peekable();
+    while let Some((at, event)) = events.peek().copied() {
+        if trunk.now >= at {
+            event(&mut trunk);
+            events.next();
+        } else {
+            trunk.pass_time(STEP);
+        }
+        for _ in 0..8 {
+            let before = (trunk.clone(), watchman.clone());
+            let writes = trunk.reconcile(None).writes;
+            watchman.look(&trunk);
+            let over = writes == 0 && before.0.questions == trunk.questions;
+            let acted = trunk.records.len() > before.0.records.len();
+            alike += usize::from(writes > 0 && !acted);
+            let telling = acted || (writes > 0 && alike % 10 == 0);
+            let after = (trunk.clone(), watchman.clone());
+            each(&Pass { before, after, writes, acted, telling }, &mut ends);
+            if over {
+                break;
+            }
+        }
+    }
+    ends
 }
