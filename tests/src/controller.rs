@@ -38,13 +38,26 @@ impl Controller {
         args: &[&str],
         env: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_program_at(bed, server, program()?, name, account, args, env).await
+    }
+
+    /// The same for another version of it.
+    pub async fn start_program_at(
+        bed: &Bed,
+        server: &str,
+        program: PathBuf,
+        name: &str,
+        account: (&str, &str),
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let kubeconfig = bed.folder().join(format!("{name}.kubeconfig"));
         let token = bed.service_account_token(account.0, account.1).await?;
         bed.write_kubeconfig_at(&kubeconfig, &token, server)?;
         let mut whole = vec![("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
         whole.extend(env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let part = Part::new(name, program()?, args, whole, bed.logs().join(format!("{name}.log")));
+        let part = Part::new(name, program, args, whole, bed.logs().join(format!("{name}.log")));
         part.start().await?;
         Ok(Self { part, ended: AtomicBool::new(false) })
     }

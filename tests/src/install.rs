@@ -149,12 +149,24 @@ pub async fn start_controller_at(
     more: &[&str],
     env: &[(&str, &str)],
 ) -> Result<Controller> {
+    start_program_at(bed, server, program()?, name, more, env).await
+}
+
+/// The same for another version of it.
+pub async fn start_program_at(
+    bed: &Bed,
+    server: &str,
+    version: PathBuf,
+    name: &str,
+    more: &[&str],
+    env: &[(&str, &str)],
+) -> Result<Controller> {
     let registry = bed.registry();
     let http = format!("127.0.0.1:{}", ports::free()?);
     let mut args =
         vec!["run", "--allow-host", registry.host(), "--http-addr", &http, "--log-format", "human"];
     args.extend(more);
-    Controller::start_at(bed, server, name, CONTROLLER, &args, env).await
+    Controller::start_program_at(bed, server, version, name, CONTROLLER, &args, env).await
 }
 
 async fn established(admin: &Client) -> Result<()> {

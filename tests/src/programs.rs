@@ -53,3 +53,16 @@ pub async fn folder(target: Target) -> Result<PathBuf> {
     let last = text.lines().last().context("tests/bed/build printed no folder")?;
     Ok(PathBuf::from(last))
 }
+
+/// The controller as it was at an older commit: `tests/bed/other` builds it once, and says so.
+pub async fn other_controller() -> Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bed/other");
+    let mut command = tokio::process::Command::new(&script);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await;
+    let output = output.with_context(|| format!("{} could not be run", script.display()))?;
+    if !output.status.success() {
+        bail!("{} failed ({}); what it said is above", script.display(), output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(PathBuf::from(text.lines().last().context("tests/bed/other printed no program")?))
+}

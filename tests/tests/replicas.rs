@@ -9,3 +9,5 @@ mod lease;
 mod pair;
 #[path = "replicas/story.rs"]
 mod story;
+#[path = "replicas/versions.rs"]
+mod versions;

@@ -1,9 +1,11 @@
 //! Two replicas of the controller on the shared bed, and what the audit log says of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::install::{CONTROLLER, install, start_controller_at};
+use e2e::controller::program;
+use e2e::install::{CONTROLLER, install, start_program_at};
 use e2e::{AuditEvent, Bed, Controller, PATIENCE, eventually};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -32,13 +34,18 @@ pub struct Pair<'b> {
 impl<'b> Pair<'b> {
     /// Starts both, through an API server at `server` for the first one.
     pub async fn start(bed: &'b Bed, server: Option<&str>) -> Result<Self> {
+        Self::led_by(bed, server, program()?).await
+    }
+
+    /// The same, where the first one may be another version of the controller.
+    pub async fn led_by(bed: &'b Bed, server: Option<&str>, version: PathBuf) -> Result<Self> {
         let turn = ONE_AT_A_TIME.lock().await;
         bed.kubelet().await?;
         install(bed).await?;
         let before = bed.audit()?.len();
-        let first = replica(bed, server.unwrap_or(bed.server()), "first").await?;
+        let first = replica(bed, server.unwrap_or(bed.server()), version, "first").await?;
         leads(&first).await.context("the first replica")?;
-        let second = replica(bed, bed.server(), "second").await?;
+        let second = replica(bed, bed.server(), program()?, "second").await?;
         is_ready(&second).await.context("the standby")?;
         ensure!(!is_leader(&second).await?, "two lead");
         Ok(Self { bed, first, second, before, _turn: turn })
@@ -145,9 +152,9 @@ pub async fn leases(bed: &Bed) -> Result<Api<Lease>> {
     Ok(Api::namespaced(bed.admin().await?, CONTROLLER.0))
 }
 
-async fn replica(bed: &Bed, server: &str, name: &str) -> Result<Controller> {
+async fn replica(bed: &Bed, server: &str, version: PathBuf, name: &str) -> Result<Controller> {
     let env = [("POD_NAME", name), ("HOSTNAME", name)];
-    start_controller_at(bed, server, &format!("lockkeeper-{name}"), &TIMES, &env).await
+    start_program_at(bed, server, version, &format!("lockkeeper-{name}"), &TIMES, &env).await
 }
 
 /// Its own word.

@@ -80,8 +80,8 @@ impl<'b> Story<'b> {
     }
 
     /// Waits until the bad release is taken back; then its fix goes through. The end is the same whatever happened.
-    pub async fn end(self) -> Result<()> {
-        let Self { scene, good, bad } = &self;
+    pub async fn end(&self) -> Result<()> {
+        let Self { scene, good, bad } = self;
         scene
             .until("otel", "0.29.0 is taken back", |status| {
                 let stage = status.stage();
