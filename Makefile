@@ -1,5 +1,5 @@
 # Thin: each target is a line or two that calls cargo or a script. `make test` is what the gate (.ci/run) calls.
-.PHONY: all test demo simulate bench bench-health bench-registry image fmt lint docs
+.PHONY: all test test-upgrade demo simulate bench bench-health bench-registry bench-hooks image fmt lint docs
 built := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 all: test
@@ -11,6 +11,12 @@ test:
 	tests/bed/build older
 	cargo build --locked --workspace --all-targets
 	tests/run
+
+# Two versions of the controller side by side, upgraded and taken back: the older one is compiled first (once, 4 minutes).
+test-upgrade:
+	tests/bed/build
+	tests/bed/other
+	cargo test --locked --workspace --test replicas -- --ignored p7_
 
 # The incident on a real control plane, told as it happens. KEEP=1 leaves it running.
 demo:
@@ -43,6 +49,12 @@ bench-registry:
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry $(BENCH)
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry --repositories 1 $(BENCH)
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-registry --policies 1 --repositories 1 --tags 100000 $(BENCH)
+
+# How long it takes from a hook to the pin.
+bench-hooks:
+	tests/bed/build
+	cargo build --locked --release -p lockkeeper -p e2e --bin lockkeeper --bin bench-hooks --bin kubelet-sim
+	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-hooks $(BENCH)
 
 # The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
 # The binary is static: glibc is linked in. The paths of this machine are not in it, so that two compiles are equal, wherever

@@ -5,13 +5,26 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::install::CONTROLLER;
 use crate::{AuditEvent, Bed, Controller};
 
 /// Ticks per second of the times in `/proc`; every Linux of today says 100.
 const TICKS: f64 = 100.0;
+
+/// The head of a table of times.
+pub const QUANTILES: &str = "| What | p50 | p99 | Worst | Times |\n|---|---|---|---|---|";
+
+/// Prints how long something took: one line of that table.
+pub fn quantiles(what: &str, mut spans: Vec<SignedDuration>) {
+    spans.sort();
+    let of_hundred = |share: usize| {
+        let place = (spans.len() * share).div_ceil(100).max(1) - 1;
+        spans.get(place).map_or_else(|| "–".to_owned(), |span| format!("{:.2} s", span.as_secs_f64()))
+    };
+    println!("| {what} | {} | {} | {} | {} |", of_hundred(50), of_hundred(99), of_hundred(100), spans.len());
+}
 
 /// How the controller stood at one moment.
 pub struct Reading {

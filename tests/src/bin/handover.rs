@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use e2e::install::{CONTROLLER, apply_object, install};
+use e2e::meter::{QUANTILES, quantiles};
 use e2e::process::Signal;
 use e2e::{Bed, Controller, PATIENCE, Settings, eventually, ports};
 use jiff::{SignedDuration, Timestamp};
@@ -56,19 +57,10 @@ async fn measure(bed: &Bed, args: &Args) -> Result<()> {
     let played = futures::future::try_join_all(played).await?;
     let (told, killed): (Vec<_>, Vec<_>) = played.into_iter().unzip();
     let (told, killed) = (told.concat(), killed.concat());
-    println!("| The leader is | p50 | p99 | Worst | Times |\n|---|---|---|---|---|");
-    print("told to end (SIGTERM)", told);
-    print("killed (SIGKILL)", killed);
+    println!("{QUANTILES}");
+    quantiles("the leader is told to end (SIGTERM)", told);
+    quantiles("the leader is killed (SIGKILL)", killed);
     Ok(())
-}
-
-fn print(what: &str, mut spans: Vec<SignedDuration>) {
-    spans.sort();
-    let of_hundred = |share: usize| {
-        let place = (spans.len() * share).div_ceil(100).max(1) - 1;
-        spans.get(place).map_or_else(|| "–".to_owned(), |span| format!("{:.2} s", span.as_secs_f64()))
-    };
-    println!("| {what} | {} | {} | {} | {} |", of_hundred(50), of_hundred(99), of_hundred(100), spans.len());
 }
 
 /// A replica that leads, and one that stands by.
