@@ -14,7 +14,6 @@ use super::{
 use crate::ports::{ClusterView, PolicyKey};
 use jiff::Timestamp;
 use lockkeeper_core::{
-    image::Repository,
     observed::{Claim, Claimed, Owner, PodSeen, StageSeen, WorkloadSeen},
     policy::{Mode, Policy, Stage, Target},
 };
@@ -189,23 +188,12 @@ fn see_pod(
     }
 }
 
-/// What other policies claim in the namespaces of this one: those that write (one that only observes would give
-/// nothing up) and that share a repository with it (no container can be both's otherwise).
+/// What its rivals claim in the namespaces of this one: those that write (one that only observes would give nothing up).
 fn claims(world: &World, policy: &Policy, key: &PolicyKey) -> Vec<Claim> {
     let targets = policy.stages.iter().flat_map(|stage| &stage.targets);
     let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, namespaces_of(t))).collect();
-    let repositories: BTreeSet<&Repository> = policy.repositories().collect();
-    let rival = |other: &Policy| {
-        other.mode == Mode::Enforce && other.repositories().any(|theirs| repositories.contains(theirs))
-    };
-    let mut others: BTreeSet<PolicyKey> =
-        mine.iter().flat_map(|namespace| world.policies_in(namespace, rival)).collect();
-    others.remove(key);
-    others
-        .iter()
-        .filter_map(|other| world.policy(other))
-        .flat_map(|other| claims_of(world, other, &mine))
-        .collect()
+    let writing = world.rivals(policy, key, &mine).filter(|rival| rival.mode == Mode::Enforce);
+    writing.flat_map(|rival| claims_of(world, rival, &mine)).collect()
 }
 
 fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<Claim> {

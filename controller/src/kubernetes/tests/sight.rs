@@ -326,6 +326,33 @@ async fn a_policy_that_is_gone_claims_and_wakes_no_more() {
 }
 
 #[tokio::test]
+async fn a_policy_of_another_repository_or_namespace_is_no_rival_and_wakes_nobody_else() {
+    let scene = scene();
+    let mut other = policy("other", &pods_target("prod"));
+    other["spec"]["image"] = json!("registry.example/of/another");
+    for rival in [other, policy("far", &pods_target("dev"))] {
+        let own = format!("platform/{}", rival["metadata"]["name"].as_str().unwrap());
+        scene.woken.take();
+        scene.shows([rival.clone()]);
+        assert_eq!(scene.woken.take(), [own.as_str()]);
+        assert!(see(&scene, "otel").claims.is_empty());
+        // It becomes one, and ceases to be one: both concern the other.
+        for (generation, mut spec, claims) in [(2, policy_like(&rival), 1), (3, rival, 0)] {
+            spec["metadata"]["generation"] = json!(generation);
+            spec["metadata"]["resourceVersion"] = json!((generation * 1000).to_string());
+            scene.shows([spec]);
+            assert!(scene.woken.take().contains(&"platform/otel".to_owned()), "{own}");
+            assert_eq!(see(&scene, "otel").claims.len(), claims, "{own}");
+        }
+    }
+}
+
+/// The same policy with the repository and the namespace of `otel`.
+fn policy_like(other: &Value) -> Value {
+    policy(other["metadata"]["name"].as_str().unwrap(), &pods_target("prod"))
+}
+
+#[tokio::test]
 async fn a_quarantine_that_cannot_be_read_whole_is_obeyed_as_far_as_it_can_be() {
     let scene = scene();
     let digest = lockkeeper_core::image::Digest::of(b"bad");

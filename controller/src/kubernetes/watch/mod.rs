@@ -10,6 +10,7 @@ pub mod follow;
 pub mod ours;
 pub mod own;
 pub mod pod;
+mod reach;
 pub mod shelf;
 pub mod workload;
 pub mod world;

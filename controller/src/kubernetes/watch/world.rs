@@ -1,12 +1,13 @@
 //! What all watches show together, and which policy reaches where.
 //!
-//! Guarantees: an index from namespaces to the policies that reach into them, kept by every change of either; how
+//! Guarantees: the index of where policies reach is kept by every change of a policy or a namespace; how
 //! fresh each watch is. No I/O.
 
 use super::{
     collection::Wake,
     own::{InterventionEntry, PinEntry},
     pod::PodEntry,
+    reach::Reach,
     shelf::Shelf,
     workload::{WorkloadEntry, WorkloadKind},
 };
@@ -126,8 +127,8 @@ pub struct World {
     pub birth_policy: Option<Version>,
     /// The webhook that pins pods at birth is there.
     pub birth_webhook: bool,
-    /// Policies by the namespaces that their targets reach, whether these exist or not.
-    reach: BTreeMap<String, BTreeSet<PolicyKey>>,
+    /// Where policies reach.
+    reach: Reach,
     /// All watches.
     watches: Vec<Watch>,
     /// Watches whose first list is complete.
@@ -228,7 +229,7 @@ impl World {
 
     /// The policies that reach into a namespace and satisfy `concerned`.
     pub fn policies_in(&self, namespace: &str, concerned: impl Fn(&Policy) -> bool) -> Wake {
-        let reaching = self.reach.get(namespace).into_iter().flatten();
+        let reaching = self.reach.reaching(namespace);
         reaching.filter(|key| self.policy(key).is_some_and(|policy| concerned(policy))).cloned().collect()
     }
 
@@ -304,28 +305,28 @@ impl World {
         }
     }
 
-    /// A policy came, went or got another spec: index it anew. Returns all that share a namespace with it.
+    /// The other policies that reach into one of these namespaces and share a repository with this one.
+    pub fn rivals<'a>(
+        &'a self,
+        policy: &Policy,
+        key: &PolicyKey,
+        namespaces: &BTreeSet<String>,
+    ) -> impl Iterator<Item = &'a Arc<Policy>> {
+        let rivals = self.reach.rivals(key, policy.repositories(), namespaces);
+        rivals.into_iter().filter_map(|rival| self.policy(&rival))
+    }
+
+    /// A policy came, went or got another spec: index it anew. Returns whose claims or rivals change by that.
     pub fn policy_changed(&mut self, key: &PolicyKey) -> Wake {
-        let mut woken = Wake::new();
-        for (_, policies) in self.reach.iter_mut().filter(|(_, policies)| policies.contains(key)) {
-            policies.remove(key);
-            woken.extend(policies.iter().cloned());
-        }
-        self.reach.retain(|_, policies| !policies.is_empty());
-        let Some(policy) = self.policy(key).cloned() else { return woken };
-        for namespace in self.reached_by(&policy) {
-            let policies = self.reach.entry(namespace).or_default();
-            woken.extend(policies.iter().cloned());
-            policies.insert(key.clone());
-        }
-        woken
+        let policy = self.policy(key).cloned();
+        let now = policy.as_ref().map(|policy| (&**policy, self.reached_by(policy)));
+        self.reach.set(key, now)
     }
 
     /// A namespace came, went or got other labels: index it anew. Returns all that reach it, or did.
     pub fn namespace_changed(&mut self, name: &str) -> Wake {
-        let mut woken = self.reach.remove(name).unwrap_or_default();
         let labels = self.namespaces.get("", name).map(|entry| &entry.labels);
-        let reaching: BTreeSet<PolicyKey> = self
+        let reaching = self
             .policies
             .iter()
             .filter(|(_, _, stored)| {
@@ -335,11 +336,7 @@ impl World {
             })
             .map(|(_, _, stored)| stored.key.clone())
             .collect();
-        woken.extend(reaching.iter().cloned());
-        if !reaching.is_empty() {
-            self.reach.insert(name.to_owned(), reaching);
-        }
-        woken
+        self.reach.set_namespace(name, reaching)
     }
 
     fn reached_by(&self, policy: &Policy) -> BTreeSet<String> {
