@@ -118,7 +118,9 @@ pub fn rank<'a>(selection: &Selection, tags: impl Iterator<Item = &'a str>) -> R
         _ => MOST_RANKED,
     };
     keep_first(&mut accepted, most, |a, b| b.cmp(a));
-    let best_first = accepted.into_iter().filter_map(Key::ranked).collect();
+    // Not collected in place: that would keep the memory of all that were accepted.
+    let mut best_first = Vec::with_capacity(accepted.len());
+    best_first.extend(accepted.into_iter().filter_map(Key::ranked));
     let rejected_counts = refused.iter().map(|(reason, tags)| (*reason, tags.len())).collect();
     let mut rejected = Vec::new();
     for mut tags in refused.into_values() {

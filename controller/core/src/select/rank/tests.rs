@@ -160,6 +160,8 @@ fn r11_100_000_tags_give_a_bounded_answer() {
     assert_eq!(ranking.rejected.len(), MOST_REJECTED);
     assert_eq!(ranking.rejected_counts[&Reason::NotAVersion], 50_000);
     assert_eq!(ranking, rank(&semver("*"), tags.iter().rev().map(String::as_str)));
+    // Of what is not kept no memory is kept either.
+    assert!(ranking.best_first.capacity() <= 200, "{}", ranking.best_first.capacity());
 }
 
 #[test]
