@@ -6,7 +6,7 @@
 use futures::future::BoxFuture;
 use lockkeeper_core::{
     decision::{Action, Event},
-    image::{Digest, Release, Repository, Tag},
+    image::{Digest, Provider, Release, Repository, Tag},
     observed::{BirthPinning, Claim, InterventionSeen, MissingRight, PinSeen, QuarantineSeen, StageSeen},
     policy::Policy,
     status::Status,
@@ -14,6 +14,7 @@ use lockkeeper_core::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub mod birth;
+pub mod cloud;
 pub mod hints;
 pub mod lease;
 mod listing;
@@ -122,6 +123,8 @@ pub struct RegistrySettings {
     pub secret: Option<String>,
     /// A ServiceAccount whose imagePullSecrets are used, too.
     pub pull_secrets_from: Option<String>,
+    /// Instead of a Secret: the cloud in which the policy's ServiceAccount is known.
+    pub provider: Option<Provider>,
     /// A Secret with certificates.
     pub certificates: Option<String>,
     /// A Secret with a proxy.
@@ -184,6 +187,14 @@ pub trait Cluster: Send + Sync + 'static {
         identity: &'a Identity,
         service_account: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, EffectError>>;
+    /// Read the policy's ServiceAccount, as itself.
+    fn account<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<cloud::Account, EffectError>>;
+    /// A token of the policy's ServiceAccount for an audience outside of the cluster, asked for as itself; it lives ten minutes.
+    fn account_token<'a>(
+        &'a self,
+        identity: &'a Identity,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<String, EffectError>>;
 }
 
 /// An object that owns pods; a pod that nobody owns stands for itself.

@@ -34,6 +34,22 @@ pub(crate) fn repository() -> Value {
     ])
 }
 
+/// Rules of a registry that is opened by the identity of a cloud.
+pub(crate) fn provider() -> Value {
+    let generic = "!has(self.provider) || self.provider == 'generic'";
+    json!([
+        rule(
+            &format!("{generic} || !(has(self.secretRef) || has(self.pullSecretsFrom))"),
+            "provider signs in by the ServiceAccount's identity, without a Secret; remove secretRef and pullSecretsFrom, or \
+             provider"
+        ),
+        rule(
+            &format!("{generic} || !has(self.insecure) || !self.insecure"),
+            "a cloud's registry is never asked over plain HTTP; remove insecure or provider"
+        ),
+    ])
+}
+
 /// One mirror: a repository in a list.
 pub(crate) fn mirror() -> Value {
     json!({

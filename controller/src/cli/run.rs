@@ -176,7 +176,11 @@ impl Controller {
         let lookups = Lookups::new(Parts {
             registry: Arc::new(connection.registry(&args.installation)?),
             verifier: Arc::new(verifier),
-            access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
+            access: AccessCache::new(
+                Arc::clone(&kubernetes) as _,
+                Arc::new(SecretCredentials),
+                Arc::new(connection.clouds(&args.installation)?),
+            ),
             wakes: Arc::new(queue.clone()),
             clock: Arc::clone(&clock) as _,
             metrics: Arc::clone(&metrics),

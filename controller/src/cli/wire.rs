@@ -6,7 +6,10 @@ use crate::{
     hosts::{HostPolicy, Lookup, SystemLookup},
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
     ports::{Clock, Wakes},
-    registry::{self, OciRegistry},
+    registry::{
+        self, OciRegistry,
+        cloud::{self, Clouds, Endpoint, GkeCluster},
+    },
     signals::Prometheus,
     signatures::SigstoreVerifier,
     telemetry::{CountRequests, Metrics},
@@ -38,8 +41,11 @@ pub struct Registries {
 impl Registries {
     /// A client that never dials `api_server`.
     pub fn client(&self, api_server: Option<IpAddr>) -> Result<OciRegistry, Failure> {
-        let options = registry::Options { extra_roots: self.extra_roots()?, ..Default::default() };
-        Ok(OciRegistry::new(self.hosts(api_server)?, options)?)
+        Ok(OciRegistry::new(self.hosts(api_server)?, self.options()?)?)
+    }
+
+    fn options(&self) -> Result<registry::Options, Failure> {
+        Ok(registry::Options { extra_roots: self.extra_roots()?, ..Default::default() })
     }
 
     /// Judges signatures.
@@ -105,6 +111,14 @@ pub struct Installation {
     /// not /spec/template/spec. Repeatable.
     #[arg(long, value_name = "KIND", value_parser = workload_kind)]
     workload_kinds: Vec<WorkloadKind>,
+    /// The GKE cluster that the policies live in, as projects/<project>/locations/<location>/clusters/<name>: as whose
+    /// ServiceAccounts those of `provider: gcp` are known.
+    #[arg(long, value_name = "CLUSTER")]
+    gke_cluster: Option<GkeCluster>,
+    /// Another address of a host of a cloud that `spec.registry.provider` signs in at, as host=URL, such as a private endpoint.
+    /// Repeatable.
+    #[arg(long, value_name = "HOST=URL")]
+    cloud_endpoint: Vec<Endpoint>,
     /// The controller's own namespace: an Intervention there may concern all policies.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = lockkeeper_api::names::NAMESPACE)]
     namespace: String,
@@ -182,6 +196,14 @@ impl Connection {
     /// The registry adapter. It never dials the API server of this cluster.
     pub fn registry(&self, installation: &Installation) -> Result<OciRegistry, Failure> {
         installation.registries.client(self.address)
+    }
+
+    /// Where policies sign in by the identity of a cloud.
+    pub fn clouds(&self, installation: &Installation) -> Result<Clouds, Failure> {
+        let endpoints = installation.cloud_endpoint.iter().cloned().map(|one| (one.host, one.url)).collect();
+        let settings = cloud::Settings { gke_cluster: installation.gke_cluster.clone(), endpoints };
+        let registries = &installation.registries;
+        Ok(Clouds::new(registries.hosts(self.address)?, registries.options()?, settings)?)
     }
 
     /// For signals.

@@ -5,6 +5,7 @@
 //! orphaned pins are written with the controller's own rights. Assumes an API server of Kubernetes 1.33 or newer.
 //! May not decide.
 
+mod accounts;
 pub mod birth;
 pub mod client;
 mod effects;
@@ -28,7 +29,7 @@ mod tests;
 
 use crate::ports::{
     Clock, Cluster, ClusterView, EffectError, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy,
-    Told, Wakes, WatchState, Watches,
+    Told, Wakes, WatchState, Watches, cloud::Account,
 };
 use client::Caller;
 use futures::future::BoxFuture;
@@ -186,6 +187,18 @@ impl Cluster for Kubernetes {
         service_account: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, EffectError>> {
         Box::pin(self.pull_secrets_read(identity, service_account))
+    }
+
+    fn account<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Account, EffectError>> {
+        Box::pin(self.account_read(identity))
+    }
+
+    fn account_token<'a>(
+        &'a self,
+        identity: &'a Identity,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        Box::pin(self.account_token_made(identity, audience))
     }
 }
 

@@ -24,7 +24,7 @@ use url::Url;
 use super::challenge::{Challenge, best};
 use super::error::{auth_failed, bad_answer, status};
 use super::lru::Lru;
-use super::transport::{Ask, Reach, Reply, Transport, without_userinfo};
+use super::transport::{Ask, Reach, Reply, Sent, Transport, without_userinfo};
 use crate::hosts::authority;
 use crate::ports::{self, RegistryError};
 
@@ -198,7 +198,7 @@ impl Auth {
             url: realm.url.clone(),
             accept: "application/json",
             known: None,
-            form: None,
+            sent: None,
             cap: TOKEN_BODY,
         };
         let (request, basic) = match &self.held {
@@ -221,7 +221,7 @@ impl Auth {
             StatusCode::OK => Ok((token(ask.what, &realm.url, &reply, started)?, kept)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(ask.what, &realm.url, kept)),
             // How OAuth 2 says that a refresh token is over.
-            StatusCode::BAD_REQUEST if request.form.is_some() => {
+            StatusCode::BAD_REQUEST if request.sent.is_some() => {
                 Err(self.refused(ask.what, &realm.url, kept))
             }
             // Not the repository: a 404 here says nothing about it.
@@ -252,8 +252,8 @@ impl Auth {
             Some(_) => auth_failed(
                 what,
                 format!(
-                    "{host} refused the credential of spec.registry.secretRef or pullSecretsFrom; check that it is current and may read \
-                     this repository, and that the repository exists"
+                    "{host} refused the credential of spec.registry (secretRef, pullSecretsFrom or provider); check that it is current \
+                     and may read this repository, and that the repository exists"
                 ),
             ),
             None => auth_failed(
@@ -336,7 +336,7 @@ impl Realm {
             .append_pair("refresh_token", token)
             .extend_pairs(parameters)
             .finish();
-        Ask { method: Method::POST, url, form: Some(form), ..plain.clone() }
+        Ask { method: Method::POST, url, sent: Some(Sent::form(form)), ..plain.clone() }
     }
 }
 

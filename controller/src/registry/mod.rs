@@ -9,6 +9,7 @@
 mod auth;
 mod challenge;
 mod circuit;
+pub mod cloud;
 pub mod credentials;
 mod error;
 mod limits;

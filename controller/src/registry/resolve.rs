@@ -131,7 +131,7 @@ async fn head(
     known: Option<HeaderValue>,
 ) -> Result<Reply, RegistryError> {
     let url = session.url(repository, &format!("manifests/{reference}"))?;
-    let ask = Ask { what, method: Method::HEAD, url, accept: manifest::ACCEPT, known, form: None, cap: 0 };
+    let ask = Ask { what, method: Method::HEAD, url, accept: manifest::ACCEPT, known, sent: None, cap: 0 };
     session.ask(repository, &ask).await
 }
 
@@ -169,7 +169,7 @@ pub(super) async fn bytes_of(
 ) -> Result<Option<(Digest, Reply)>, RegistryError> {
     let url = session.url(repository, &format!("manifests/{reference}"))?;
     let cap = session.options.manifest_bytes;
-    let ask = Ask { what, method: Method::GET, url, accept: manifest::ACCEPT, known: None, form: None, cap };
+    let ask = Ask { what, method: Method::GET, url, accept: manifest::ACCEPT, known: None, sent: None, cap };
     let reply = session.ask(repository, &ask).await?;
     match reply.status {
         StatusCode::OK => {}
@@ -290,7 +290,7 @@ async fn config_of(
     let what = &format!("the image config {repository}@{digest}");
     let url = session.url(repository, &format!("blobs/{digest}"))?;
     let cap = session.options.manifest_bytes;
-    let ask = Ask { what, method: Method::GET, url, accept: "*/*", known: None, form: None, cap };
+    let ask = Ask { what, method: Method::GET, url, accept: "*/*", known: None, sent: None, cap };
     let reply = session.ask(repository, &ask).await?;
     if reply.status != StatusCode::OK {
         return Err(status(what, &reply.url, reply.status, &reply.headers));

@@ -104,7 +104,7 @@ impl Asker<'_> {
     /// GET something of the repository, whatever is answered.
     async fn get(&self, rest: &str, accept: &'static str, cap: usize) -> Result<Reply, RegistryError> {
         let url = self.session.url(self.repository, rest)?;
-        let ask = Ask { what: &self.what, method: Method::GET, url, accept, known: None, form: None, cap };
+        let ask = Ask { what: &self.what, method: Method::GET, url, accept, known: None, sent: None, cap };
         self.session.ask(self.repository, &ask).await
     }
 

@@ -157,7 +157,7 @@ impl Walk<'_> {
             url: url.clone(),
             accept: "application/json",
             known: known.and_then(|page| page.etag.clone()),
-            form: None,
+            sent: None,
             cap: self.session.options.page_bytes,
         };
         let reply = self.session.ask(self.repository, &ask).await?;

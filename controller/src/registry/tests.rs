@@ -2,6 +2,7 @@
 //! nobody may reach. Names of tests begin with the faults they inject.
 
 mod auth;
+mod cloud;
 mod listing;
 mod lookups;
 mod reach;

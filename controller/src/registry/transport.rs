@@ -41,10 +41,25 @@ pub(super) struct Ask<'a> {
     pub accept: &'static str,
     /// For `If-None-Match`.
     pub known: Option<HeaderValue>,
-    /// A form that is sent; it may hold a secret, so no redirect is followed.
-    pub form: Option<String>,
+    /// What is sent; it may hold a secret, so no redirect is followed.
+    pub sent: Option<Sent>,
     /// Largest body, in bytes.
     pub cap: usize,
+}
+
+/// A body, with the headers that belong to it.
+#[derive(Clone)]
+pub(super) struct Sent {
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Sent {
+    /// A form, already encoded.
+    pub(super) fn form(body: String) -> Self {
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+        Self { headers: HeaderMap::from_iter([kind]), body }
+    }
 }
 
 /// An answer; its body is empty unless the status is a success.
@@ -53,6 +68,8 @@ pub(super) struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What an answer without success says, as far as it is short: for its error code, and never shown.
+    pub refusal: Bytes,
     /// Where it came from in the end.
     pub url: Url,
     /// A redirect went to another origin: `Authorization` was not sent there.
@@ -157,8 +174,8 @@ impl Transport {
             {
                 request = request.header(header::AUTHORIZATION, value);
             }
-            if let Some(form) = &ask.form {
-                request = request.header(header::CONTENT_TYPE, FORM).body(form.clone());
+            if let Some(sent) = &ask.sent {
+                request = request.headers(sent.headers.clone()).body(sent.body.clone());
             }
             let host = authority(&url);
             let trial = self.circuits.enter(&host).map_err(|pause| left_alone(ask.what, &host, pause))?;
@@ -181,7 +198,7 @@ impl Transport {
                 return reply;
             };
             trial.answered();
-            if ask.form.is_some() {
+            if ask.sent.is_some() {
                 let why = format!(
                     "{} redirects a request that holds a secret, which is not followed",
                     authority(&url)
@@ -257,12 +274,12 @@ async fn finish(
     }
     let cap = if status.is_success() { ask.cap } else { UNUSED_BODY };
     let body = body(ask, &url, &mut response, cap).await;
-    let body = match body {
-        Ok(body) if status.is_success() => body,
+    let (body, refusal) = match body {
+        Ok(body) if status.is_success() => (body, Bytes::new()),
         Err(failed) if status.is_success() => return Err(failed),
-        _ => Bytes::new(),
+        other => (Bytes::new(), other.unwrap_or_default()),
     };
-    Ok(Reply { status, headers, body, url, left_origin })
+    Ok(Reply { status, headers, body, refusal, url, left_origin })
 }
 
 /// The whole body, or an error: too long, broken off.

@@ -24,7 +24,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use lockkeeper_core::{
-    image::Repository,
+    image::{Provider, Repository},
     policy::{DeletionPolicy, HealthSettings, Mode, Policy},
 };
 
@@ -64,7 +64,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
         &[("Retain", DeletionPolicy::Retain), ("Release", DeletionPolicy::Release)],
     );
     errors.own_object("spec.serviceAccountName", policy.service_account(), "ServiceAccount");
-    registry(errors, &policy.registry());
+    registry(errors, &policy.registry(), image.as_ref());
     let select = select::parse(errors, &spec.select);
     let verify = verify::parse(errors, spec.select.verify.as_ref());
     let health = health(errors, &spec.health.clone().unwrap_or_default());
@@ -159,7 +159,8 @@ fn health(errors: &mut Errors, health: &Health) -> Option<HealthSettings> {
 }
 
 /// Every name is one of an object in the policy's own namespace.
-fn registry(errors: &mut Errors, registry: &Registry) {
+fn registry(errors: &mut Errors, registry: &Registry, image: Option<&Repository>) {
+    provider(errors, registry, image);
     let secrets = [
         ("spec.registry.secretRef.name", &registry.secret_ref),
         ("spec.registry.certSecretRef.name", &registry.cert_secret_ref),
@@ -172,5 +173,36 @@ fn registry(errors: &mut Errors, registry: &Registry) {
     }
     if let Some(account) = &registry.pull_secrets_from {
         errors.own_object("spec.registry.pullSecretsFrom", account, "ServiceAccount");
+    }
+}
+
+/// Whose identity opens the registry, and nothing that contradicts it.
+fn provider(errors: &mut Errors, registry: &Registry, image: Option<&Repository>) {
+    let path = "spec.registry.provider";
+    let Some(text) = registry.provider.as_deref() else { return };
+    let known: Vec<_> = std::iter::once(("generic", None))
+        .chain(Provider::ALL.map(|(word, provider)| (word, Some(provider))))
+        .collect();
+    let Some(Some(provider)) = errors.word(path, text, &known) else { return };
+    for (field, is_there) in [
+        ("secretRef", registry.secret_ref.is_some()),
+        ("pullSecretsFrom", registry.pull_secrets_from.is_some()),
+    ] {
+        if is_there {
+            let reason =
+                format!("signs in by the ServiceAccount's identity, and {field} names a credential, too");
+            errors.add(path, text, reason, "keep one of the two");
+        }
+    }
+    if registry.insecure == Some(true) {
+        errors.add(path, text, "is never asked over plain HTTP", "remove spec.registry.insecure");
+    }
+    if let Some(Err(reason)) = image.map(|image| provider.registry(image)) {
+        errors.add(
+            path,
+            text,
+            reason,
+            "correct provider or spec.image, or name a Secret in secretRef instead",
+        );
     }
 }

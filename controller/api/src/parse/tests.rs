@@ -263,6 +263,28 @@ fn words_get_a_suggestion() {
 }
 
 #[test]
+fn a_provider_fits_to_the_registry_and_needs_no_secret() {
+    let ecr = ("/spec/image", json!("123456789012.dkr.ecr.eu-west-1.amazonaws.com/otel"));
+    let aws = ("/spec/registry/provider", json!("aws"));
+    assert!(parse(&policy(&[ecr.clone(), aws.clone()])).is_ok());
+    assert!(parse(&policy(&[("/spec/registry/provider", json!("generic"))])).is_ok());
+    one(&[("/spec/registry/provider", json!("amazon"))], &["spec.registry.provider: ", "aws"]);
+    one(
+        &[aws.clone()],
+        &["spec.registry.provider: ", "ghcr.io", "is no registry of aws", "dkr.ecr.eu-west-1.amazonaws.com"],
+    );
+    one(
+        &[ecr.clone(), ("/spec/registry/provider", json!("gcp"))],
+        &["is no registry of gcp", "docker.pkg.dev"],
+    );
+    let secret = ("/spec/registry/secretRef", json!({"name": "ecr"}));
+    one(&[ecr.clone(), aws.clone(), secret], &["spec.registry.provider: ", "secretRef", "keep one"]);
+    let pullers = ("/spec/registry/pullSecretsFrom", json!("pullers"));
+    one(&[ecr.clone(), aws.clone(), pullers], &["spec.registry.provider: ", "pullSecretsFrom"]);
+    one(&[ecr, aws, ("/spec/registry/insecure", json!(true))], &["spec.registry.provider: ", "plain HTTP"]);
+}
+
+#[test]
 fn selection_is_said_once() {
     one(&[("/spec/select", json!({}))], &["spec.select: ", "semver"]);
     let both = json!({"semver": {"range": "*"}, "numerical": {}});

@@ -98,6 +98,7 @@ pub struct ImagePolicySpec {
 /// How the registry is reached.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::provider()))]
 pub struct Registry {
     /// A Secret of type kubernetes.io/dockerconfigjson in the policy's namespace, read as its `ServiceAccount`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +109,11 @@ pub struct Registry {
     #[schemars(length(min = 1, max = 253))]
     #[schemars(extend("x-kubernetes-validations" = schema::own_object("ServiceAccount")))]
     pub pull_secrets_from: Option<String>,
+    /// Instead of a Secret: the identity of the policy's `ServiceAccount` in a cloud. aws is for Amazon ECR (private and public),
+    /// gcp for Google Artifact Registry, azure for Azure Container Registry; generic is for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["generic", "aws", "gcp", "azure"]))]
+    pub provider: Option<String>,
     /// A Secret with `ca.crt` (believed besides the controller's own authorities), or with `tls.crt` and `tls.key`
     /// (shown to the registry), or all three, in PEM form.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 //! text; every error names the value (passwords left out, at most 100 characters, control characters escaped), the
 //! reason and the fix. Assumes nothing about registries. May not resolve, fetch or guess.
 
+mod cloud;
 mod digest;
 mod mistake;
 mod platform;
@@ -15,6 +16,7 @@ mod shown;
 mod tag;
 mod text;
 
+pub use cloud::{CloudRegistry, Provider};
 pub use digest::{Digest, DigestError, digest_of_image_id};
 pub use mistake::mistake_at;
 pub use platform::{Platform, PlatformError};

@@ -1,7 +1,7 @@
 //! Flux: `ImageRepository`, `ImagePolicy` and `ImageUpdateAutomation`.
 
 use super::{Fields, kind, name, namespace, policy::Converted};
-use lockkeeper_core::image::shown;
+use lockkeeper_core::image::{Provider, shown};
 use serde_json::{Value, json};
 
 const GROUP: &str = "image.toolkit.fluxcd.io";
@@ -103,6 +103,25 @@ fn choice(policy: &mut Converted, spec: &mut Fields) -> Result<(), String> {
     Ok(())
 }
 
+/// Flux uses a Secret where one is named, and the cloud's identity else.
+fn provider(policy: &mut Converted, word: &str) {
+    let Some(provider) = Provider::of_word(word) else { return };
+    if policy.secret.is_some() {
+        policy.note(
+            "registry",
+            format!("provider: {word} was left out: Flux used the Secret, and so does this."),
+        );
+        return;
+    }
+    policy.provider = Some(provider);
+    policy.note(
+        "registry",
+        "CHECK: the ServiceAccount that the policy acts as signs in by itself: it needs the cloud's annotations, and may \
+         `create` its own serviceaccounts/token (see the guide on registries of clouds)."
+            .to_owned(),
+    );
+}
+
 /// What the `ImageRepository` says.
 fn scanned(policy: &mut Converted, repository: &Value, place: &str) -> Result<(), String> {
     let mut spec = Fields::of("ImageRepository.spec", &repository["spec"]);
@@ -127,14 +146,8 @@ fn scanned(policy: &mut Converted, repository: &Value, place: &str) -> Result<()
             format!("The pull secrets of ServiceAccount {account} were used; name a Secret in secretRef."),
         );
     }
-    match spec.text("provider").as_deref() {
-        None | Some("generic") => {}
-        Some(provider) => {
-            policy.note(
-                "registry",
-                format!("provider: {provider} is not known yet; name a Secret in secretRef."),
-            );
-        }
+    if let Some(word) = spec.text("provider") {
+        provider(policy, &word);
     }
     let ignored = spec.texts("exclusionList");
     if !ignored.is_empty() {

@@ -1,5 +1,6 @@
 //! A policy on its way out, with its comments.
 
+use lockkeeper_core::image::Provider;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -14,6 +15,7 @@ pub struct Converted {
     pub interval: Option<String>,
     pub suspend: bool,
     pub secret: Option<String>,
+    pub provider: Option<Provider>,
     pub insecure: bool,
     /// The fields of `select`, in their order.
     pub select: Vec<(&'static str, Value)>,
@@ -56,6 +58,9 @@ impl Converted {
         let mut registry = serde_json::Map::new();
         if let Some(secret) = &self.secret {
             registry.insert("secretRef".to_owned(), json!({"name": secret}));
+        }
+        if let Some(provider) = self.provider {
+            registry.insert("provider".to_owned(), json!(provider.word()));
         }
         if self.insecure {
             registry.insert("insecure".to_owned(), json!(true));

@@ -72,13 +72,22 @@ fn flux_keeps_its_selection_and_says_where_it_wrote() {
         &text,
         &[
             "GitRepository fleet, branch updates, path ./clusters/prod",
-            "provider: aws is not known yet",
+            "provider: aws was left out",
             "ImageRepository.spec.timeout (\"30s\") is not carried over",
             "digestReflectionPolicy: Always",
             "ImageUpdateAutomation.spec.git.commit",
             "CHECK: the labels of the pods",
         ],
     );
+}
+
+#[test]
+fn flux_s_identity_of_a_cloud_is_kept_where_it_had_no_secret() {
+    let ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/podinfo";
+    let (found, text) =
+        policies(&FLUX.replace("  secretRef: {name: regcred}\n", "").replace("ghcr.io/stefan/podinfo", ecr));
+    assert_eq!(found[0]["spec"]["registry"], serde_json::json!({"provider": "aws"}));
+    has(&text, &["CHECK: the ServiceAccount that the policy acts as signs in by itself"]);
 }
 
 #[test]

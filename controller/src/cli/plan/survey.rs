@@ -17,7 +17,7 @@ use crate::{
 use lockkeeper_api::ImagePolicy;
 use lockkeeper_core::{
     decision::{Action, Event, Question},
-    image::{Digest, Release, Repository},
+    image::{Digest, Provider, Release, Repository},
     observed::{Answer, Observed, StageSeen},
     pin::PinSpec,
     policy::{Mode, Policy},
@@ -97,7 +97,11 @@ pub async fn survey(
     let lookups = Lookups::new(Parts {
         registry: Arc::new(connection.registry(installation)?),
         verifier: Arc::new(installation.verifier()?),
-        access: AccessCache::new(Arc::clone(&kubernetes) as _, Arc::new(SecretCredentials)),
+        access: AccessCache::new(
+            Arc::clone(&kubernetes) as _,
+            Arc::new(SecretCredentials),
+            Arc::new(connection.clouds(installation)?),
+        ),
         wakes: Arc::new(Deaf),
         clock: Arc::new(SystemClock),
         metrics: Arc::new(Metrics::new()),
@@ -374,6 +378,7 @@ fn settings(registry: lockkeeper_api::spec::Registry) -> RegistrySettings {
     RegistrySettings {
         secret: registry.secret_ref.map(|secret| secret.name),
         pull_secrets_from: registry.pull_secrets_from,
+        provider: registry.provider.as_deref().and_then(Provider::of_word),
         certificates: registry.cert_secret_ref.map(|secret| secret.name),
         proxy: registry.proxy_secret_ref.map(|secret| secret.name),
         insecure: registry.insecure.unwrap_or_default(),

@@ -361,6 +361,45 @@ async fn row_21_pull_secrets_are_read_as_the_policys_own_account() {
 }
 
 #[tokio::test]
+async fn row_21_a_token_is_made_by_the_account_whose_it_is() {
+    let scene = scene(Server::new(|asked| match asked.method.as_str() {
+        "GET" => Answer::Json(200, json!({"metadata": {"uid": "u", "annotations": {"a": "b"}}})),
+        _ => Answer::Json(201, json!({"status": {"token": "c4n4ry", "expirationTimestamp": null}})),
+    }));
+    let account = scene.kubernetes.account(&identity()).await.unwrap();
+    assert_eq!((account.name.as_str(), account.uid.as_str()), ("platform/promoter", "u"));
+    assert_eq!(account.annotations["a"], "b");
+    let token = scene.kubernetes.account_token(&identity(), "sts.amazonaws.com").await.unwrap();
+    assert_eq!(token, "c4n4ry");
+    let asked = scene.server.asked();
+    for asked in &asked {
+        assert_eq!(asked.user.as_deref(), Some("system:serviceaccount:platform:promoter"));
+    }
+    assert_eq!(asked[1].method, "POST");
+    assert_eq!(asked[1].path, "/api/v1/namespaces/platform/serviceaccounts/promoter/token");
+    assert_eq!(asked[1].body["spec"], json!({"audiences": ["sts.amazonaws.com"], "expirationSeconds": 600}));
+}
+
+#[tokio::test]
+async fn row_21_an_account_that_may_make_no_token_is_told_which_right_it_misses() {
+    let message = "serviceaccounts \"promoter\" is forbidden: User \"system:serviceaccount:platform:promoter\" cannot \
+                   create resource \"serviceaccounts/token\" in API group \"\" in the namespace \"platform\"";
+    let scene = scene(Server::always(403, status(403, "Forbidden", message)));
+    let failed = scene.kubernetes.account_token(&identity(), "sts.amazonaws.com").await.unwrap_err();
+    let EffectError::Forbidden(right) = failed else { panic!("{failed}") };
+    assert_eq!((right.verb.as_str(), right.resource.as_str()), ("create", "serviceaccounts/token"));
+    let scene = scene_without_token().await;
+    assert!(!scene.contains("c4n4ry"), "{scene}");
+}
+
+/// What is said of an answer that holds something else than a token.
+async fn scene_without_token() -> String {
+    let scene = scene(Server::always(201, json!({"status": {"token": ["c4n4ry"]}})));
+    let failed = scene.kubernetes.account_token(&identity(), "sts.amazonaws.com").await.unwrap_err();
+    format!("{failed} {failed:?}")
+}
+
+#[tokio::test]
 async fn orphaned_pins_are_marked_after_two_reads_and_only_once() {
     let server = Server::new(|asked| match asked.method.as_str() {
         "GET" => Answer::Json(404, status(404, "NotFound", "gone")),

@@ -10,7 +10,7 @@ use crate::{
 };
 use lockkeeper_api::{ImagePin, ImagePolicy, Intervention, PolicyStatus, Quarantine, names};
 use lockkeeper_core::{
-    image::{Digest, shown},
+    image::{Digest, Provider, shown},
     observed::{InterventionSeen, PinSeen, QuarantineSeen},
     policy::Policy,
 };
@@ -97,6 +97,8 @@ impl ParsedPolicies {
         let registry = RegistrySettings {
             secret: named("/spec/registry/secretRef/name"),
             pull_secrets_from: named("/spec/registry/pullSecretsFrom"),
+            // What is no word of it is a mistake that the parser reports.
+            provider: named("/spec/registry/provider").as_deref().and_then(Provider::of_word),
             certificates: named("/spec/registry/certSecretRef/name"),
             proxy: named("/spec/registry/proxySecretRef/name"),
             insecure: object.pointer("/spec/registry/insecure").and_then(Value::as_bool).unwrap_or_default(),

@@ -1,13 +1,15 @@
 //! How a policy reaches registries: the objects that `spec.registry` names, read as the policy's own ServiceAccount, and the
-//! credential for one repository.
+//! credential for one repository, out of a Secret or given by a cloud.
 //!
 //! Guarantees: what is named is read again every ten minutes and after a registry refused it, so a rotated
 //! password needs no restart; what one ServiceAccount may read is never used for another; two contents of the same
 //! objects never share a scope. May not: log, show or compare outside of this file what a Secret holds.
 
+use super::signing_in::{SignedIn, Signing};
 use crate::ports::{
     Certificates, Cluster, Credential, Credentials, EffectError, Identity, Proxy, RegistryAccess,
     RegistryError, RegistrySettings, StoredPolicy,
+    cloud::{Account, SignIn},
 };
 use lockkeeper_core::image::Repository;
 use std::{
@@ -39,10 +41,11 @@ impl Source {
     /// The source of a policy.
     #[must_use]
     pub fn of(stored: &StoredPolicy) -> Self {
-        let RegistrySettings { secret, pull_secrets_from, certificates, proxy, insecure: _ } =
+        let RegistrySettings { secret, pull_secrets_from, provider, certificates, proxy, insecure: _ } =
             &stored.registry;
         let names = [secret, pull_secrets_from, certificates, proxy];
-        let identity = names.iter().any(|name| name.is_some()).then(|| stored.identity.clone());
+        let named = provider.is_some() || names.iter().any(|name| name.is_some());
+        let identity = named.then(|| stored.identity.clone());
         Self { identity, settings: stored.registry.clone() }
     }
 
@@ -57,6 +60,7 @@ impl Source {
 pub struct AccessCache {
     cluster: Arc<dyn Cluster>,
     credentials: Arc<dyn Credentials>,
+    sign_in: Arc<dyn SignIn>,
     held: Mutex<BTreeMap<Source, Arc<Slot>>>,
 }
 
@@ -75,6 +79,8 @@ struct Held {
     read_at: Option<Instant>,
     /// Counts the different contents seen.
     revision: u64,
+    /// What the ServiceAccount in the material was given.
+    signed_in: SignedIn,
 }
 
 /// What the objects hold.
@@ -84,12 +90,18 @@ struct Material {
     configs: Vec<(String, Vec<u8>)>,
     certificates: Certificates,
     proxy: Option<Proxy>,
+    /// Who signs in to a cloud, if the policy says so.
+    account: Option<Account>,
 }
 
 impl AccessCache {
     /// Nothing is read yet.
-    pub fn new(cluster: Arc<dyn Cluster>, credentials: Arc<dyn Credentials>) -> Self {
-        Self { cluster, credentials, held: Mutex::default() }
+    pub fn new(
+        cluster: Arc<dyn Cluster>,
+        credentials: Arc<dyn Credentials>,
+        sign_in: Arc<dyn SignIn>,
+    ) -> Self {
+        Self { cluster, credentials, sign_in, held: Mutex::default() }
     }
 
     /// How `repository` is reached.
@@ -106,6 +118,7 @@ impl AccessCache {
         let mut held = slot.held.lock().await;
         if slot.stale.swap(false, Ordering::SeqCst) {
             held.read_at = None;
+            held.signed_in.refused();
         }
         if held.read_at.is_none_or(|at| at.elapsed() >= REREAD) {
             let reader = Reader { cluster: &*self.cluster, identity };
@@ -113,15 +126,30 @@ impl AccessCache {
             if held.revision == 0 || held.material != material {
                 held.revision += 1;
                 held.material = material;
+                held.signed_in = SignedIn::default();
             }
             held.read_at = Some(Instant::now());
         }
-        let Material { configs, certificates, proxy } = &held.material;
+        let Held { material, revision, signed_in, .. } = &mut *held;
+        let Material { configs, certificates, proxy, account: signs_in } = &*material;
         let names = [&source.settings.secret, &source.settings.pull_secrets_from]
             .map(|name| name.as_deref().unwrap_or("-"));
         let account = &identity.service_account;
-        let scope = format!("{}/{account}/{}#{}", identity.namespace, names.join("/"), held.revision);
-        let credential = self.find(configs, repository)?;
+        let scope = format!("{}/{account}/{}#{}", identity.namespace, names.join("/"), revision);
+        let credential = match (source.settings.provider, signs_in) {
+            (Some(provider), Some(account)) => {
+                let signing = Signing {
+                    cluster: &*self.cluster,
+                    sign_in: &*self.sign_in,
+                    identity,
+                    provider,
+                    account,
+                    proxy: proxy.as_ref(),
+                };
+                Some(signed_in.credential(&signing, repository).await?)
+            }
+            _ => self.find(configs, repository)?,
+        };
         Ok(RegistryAccess {
             scope,
             credential,
@@ -234,6 +262,12 @@ impl Reader<'_> {
         if let Some(name) = &settings.proxy {
             material.proxy = Some(self.secret("proxySecretRef", name).await?.proxy()?);
         }
+        if settings.provider.is_some() {
+            let Identity { namespace, service_account } = self.identity;
+            let place = format!("spec.registry.provider: ServiceAccount {namespace}/{service_account}");
+            let account = self.cluster.account(self.identity).await;
+            material.account = Some(account.map_err(|error| unreadable(&place, &error))?);
+        }
         Ok(material)
     }
 
@@ -305,7 +339,7 @@ fn unusable(message: &str) -> RegistryError {
     RegistryError { reason: "SecretUnusable", message: message.to_owned(), retry_after: None }
 }
 
-fn unreadable(place: &str, error: &EffectError) -> RegistryError {
+pub(super) fn unreadable(place: &str, error: &EffectError) -> RegistryError {
     unread(format!("{place} could not be read: {error}"))
 }
 

@@ -11,6 +11,7 @@ mod entry;
 mod hinted;
 mod scans;
 mod signed;
+mod signing_in;
 mod worker;
 
 pub use access::{AccessCache, Source};

@@ -5,6 +5,7 @@ use crate::{
         Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
         RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
+        cloud::Account,
         signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
@@ -86,6 +87,14 @@ pub struct Fake {
     pub measured: Mutex<BTreeMap<String, Result<Option<f64>, SignalError>>>,
     /// Of every ServiceAccount.
     pub pull_secrets: Mutex<Vec<String>>,
+    /// Every ServiceAccount.
+    pub account: Mutex<Account>,
+    /// Why it gets no token.
+    pub no_token: AtomicBool,
+    /// Why a cloud refuses.
+    pub cloud: Mutex<Option<RegistryError>>,
+    /// How often a cloud gave a credential.
+    pub given: AtomicUsize,
     /// Secrets with other keys.
     pub certificates: Mutex<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
     pub woken: Mutex<Vec<PolicyKey>>,
@@ -150,7 +159,7 @@ impl Fake {
         Lookups::new(Parts {
             registry: self.clone(),
             verifier: self.clone(),
-            access: AccessCache::new(self.clone(), self.clone()),
+            access: AccessCache::new(self.clone(), self.clone(), self.clone()),
             wakes: self.clone(),
             clock: self.clone(),
             metrics: Arc::new(Metrics::new()),
@@ -328,6 +337,21 @@ impl Cluster for Fake {
         _: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, EffectError>> {
         Box::pin(async { Ok(self.pull_secrets.lock().unwrap().clone()) })
+    }
+
+    fn account<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<Account, EffectError>> {
+        self.asked.lock().unwrap().push(format!("account {}", identity.service_account));
+        Box::pin(async { Ok(self.account.lock().unwrap().clone()) })
+    }
+
+    fn account_token<'a>(
+        &'a self,
+        identity: &'a Identity,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        self.asked.lock().unwrap().push(format!("token {} for {audience}", identity.service_account));
+        let refused = self.no_token.load(Ordering::SeqCst).then(|| EffectError::Forbidden(right()));
+        Box::pin(async move { refused.map_or(Ok(format!("c4n4ry-of-{audience}")), Err) })
     }
 }
 

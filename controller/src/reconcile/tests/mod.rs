@@ -7,4 +7,5 @@ mod measured;
 mod passes;
 mod refusals;
 mod signed;
+mod signing_in;
 mod telling;

@@ -102,12 +102,17 @@ pub const REGISTRY: &[Word] = &[
     word(
         "AuthFailed",
         "it wants a credential, or another one",
-        "check `spec.registry.secretRef` and what that account may read",
+        "check `spec.registry.secretRef`, or `provider` and what its identity is allowed, and what that account may read",
     ),
     word(
         "BadAnswer",
         "it answers something else than a registry does",
         "check `spec.image`; a proxy in between may be it",
+    ),
+    word(
+        "AccountUnusable",
+        "the policy's ServiceAccount, or the installation, does not say by which identity of the cloud `spec.registry.provider` signs in",
+        "the message names the annotation of the ServiceAccount, or the flag",
     ),
     word(
         "SecretUnreadable",

@@ -1,0 +1,218 @@
+//! Amazon ECR: the ServiceAccount's token is exchanged for keys of a role, and those for a registry's password.
+//!
+//! `AssumeRoleWithWebIdentity` of STS needs no keys; `GetAuthorizationToken` of ECR and ECR Public is signed by the keys
+//! that it gives, at the time that STS says it is, so that a wrong clock here does no harm. Nothing is told to AWS that
+//! the annotation does not name.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use jiff::Timestamp;
+use lockkeeper_core::image::CloudRegistry;
+use serde::Deserialize;
+
+use super::sigv4::{self, Keys, Scope};
+use super::{Door, Failed, annotation, form, json_code, sensitive, signed_in, time_of, unusable, word};
+use crate::hosts::authority;
+use crate::ports::Credential;
+use crate::ports::cloud::{Account, SignedIn};
+use crate::registry::transport::Sent;
+
+const ROLE: &str = "eks.amazonaws.com/role-arn";
+const AUDIENCE: &str = "eks.amazonaws.com/audience";
+const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+
+/// The role that a ServiceAccount may take.
+pub(super) struct Role<'a> {
+    arn: &'a str,
+    audience: &'a str,
+}
+
+impl<'a> Role<'a> {
+    pub(super) fn of(account: &'a Account, registry: &CloudRegistry) -> Result<Self, Failed> {
+        let Some(arn) = annotation(account, ROLE) else {
+            return Err(Failed::Account(format!(
+                "it has no annotation {ROLE}; write the ARN of an IAM role that trusts it (the controller's own role is never used)"
+            )));
+        };
+        let partition = match registry {
+            CloudRegistry::Ecr { partition, .. } => partition,
+            _ => "aws",
+        };
+        let rest = arn.strip_prefix(&format!("arn:{partition}:iam::"));
+        let parts = rest.and_then(|rest| rest.split_once(":role/"));
+        let fine = parts.is_some_and(|(account, name)| {
+            account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&b))
+        });
+        if !fine || arn.len() > 2048 {
+            let wanted =
+                format!("arn:{partition}:iam::<account>:role/<name>, a role of the registry's partition");
+            return Err(unusable(ROLE, arn, &wanted));
+        }
+        let audience = annotation(account, AUDIENCE).unwrap_or("sts.amazonaws.com");
+        Ok(Self { arn, audience })
+    }
+
+    pub(super) fn audience(&self) -> String {
+        self.audience.to_owned()
+    }
+}
+
+/// Where a registry's password is asked for.
+struct Service {
+    region: String,
+    sts: String,
+    host: String,
+    name: &'static str,
+    target: HeaderValue,
+}
+
+impl Service {
+    fn of(registry: &CloudRegistry) -> Self {
+        match registry {
+            CloudRegistry::Ecr { region, domain, fips, .. } => Self {
+                region: region.clone(),
+                sts: format!("sts.{region}.{domain}"),
+                host: if *fips {
+                    format!("ecr-fips.{region}.{domain}")
+                } else {
+                    format!("api.ecr.{region}.{domain}")
+                },
+                name: "ecr",
+                target: HeaderValue::from_static(
+                    "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
+                ),
+            },
+            // It has one region.
+            _ => Self {
+                region: "us-east-1".to_owned(),
+                sts: "sts.us-east-1.amazonaws.com".to_owned(),
+                host: "api.ecr-public.us-east-1.amazonaws.com".to_owned(),
+                name: "ecr-public",
+                target: HeaderValue::from_static("SpencerFrontendService.GetAuthorizationToken"),
+            },
+        }
+    }
+}
+
+pub(super) async fn sign_in(
+    door: &Door<'_>,
+    registry: &CloudRegistry,
+    account: &Account,
+    token: &str,
+) -> Result<SignedIn, Failed> {
+    let (role, service) = (Role::of(account, registry)?, Service::of(registry));
+    let (keys, now) = assume(door, &service, &role, account, token).await?;
+    password(door, &service, &keys, now).await
+}
+
+/// Keys of the role, and the time of who gave them.
+async fn assume(
+    door: &Door<'_>,
+    service: &Service,
+    role: &Role<'_>,
+    account: &Account,
+    token: &str,
+) -> Result<(Keys, Timestamp), Failed> {
+    let url = door.url(&service.sts, "/")?;
+    let subject = account.name.replace('/', ":");
+    // What the cloud's audit log shows; 64 characters at most.
+    let session: String = format!("lockkeeper.{}", account.name.replace('/', ".")).chars().take(64).collect();
+    let body = form(&[
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", role.arn),
+        ("RoleSessionName", &session),
+        ("WebIdentityToken", token),
+    ]);
+    let reply = door.post(&url, Sent::form(body), None).await?;
+    let fix = format!(
+        "the role {} has to trust the cluster's OIDC provider for the subject system:serviceaccount:{subject} and the audience {}",
+        role.arn, role.audience
+    );
+    door.accepted(&reply, &fix, |body| element(body, "Code").and_then(|code| word(&code)))?;
+    let text = |name| {
+        element(&reply.body, name)
+            .ok_or_else(|| Failed::Answer(format!("{} gave no {name}", authority(&reply.url))))
+    };
+    let keys =
+        Keys { id: text("AccessKeyId")?, secret: text("SecretAccessKey")?, session: text("SessionToken")? };
+    Ok((keys, time_of(&reply)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    authorization_data: Data,
+}
+
+/// ECR gives a list of one, ECR Public the one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Data {
+    Many(Vec<Authorization>),
+    One(Authorization),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    /// Base64 of `AWS:password`.
+    authorization_token: String,
+    /// In seconds since 1970.
+    expires_at: f64,
+}
+
+async fn password(
+    door: &Door<'_>,
+    service: &Service,
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<SignedIn, Failed> {
+    let url = door.url(&service.host, "/")?;
+    let (host, date, body) = (authority(&url), sigv4::date(now)?, "{}");
+    let target = service.target.to_str().unwrap_or_default();
+    let signed = [
+        ("content-type", "application/x-amz-json-1.1"),
+        ("host", host.as_str()),
+        ("x-amz-date", &date),
+        ("x-amz-security-token", &keys.session),
+        ("x-amz-target", target),
+    ];
+    let scope = Scope { region: &service.region, service: service.name };
+    let authorization = sensitive(&host, &sigv4::authorization(keys, &scope, &date, &signed, body))?;
+    let headers = HeaderMap::from_iter([
+        (header::CONTENT_TYPE, JSON),
+        (HeaderName::from_static("x-amz-date"), sensitive(&host, &date)?),
+        (HeaderName::from_static("x-amz-security-token"), sensitive(&host, &keys.session)?),
+        (HeaderName::from_static("x-amz-target"), service.target.clone()),
+    ]);
+    let reply = door.post(&url, Sent { headers, body: body.to_owned() }, Some(&authorization)).await?;
+    let fix = format!("allow {}:GetAuthorizationToken to the role", service.name);
+    let answer: Answer = door.json(&reply, &fix, json_code)?;
+    let data = match answer.authorization_data {
+        Data::One(one) => Some(one),
+        Data::Many(many) => many.into_iter().next(),
+    };
+    let no_token = || Failed::Answer(format!("{host} gave no authorization token"));
+    let data = data.ok_or_else(no_token)?;
+    let plain = STANDARD.decode(&data.authorization_token).map_err(|_| no_token())?;
+    let plain = String::from_utf8(plain).map_err(|_| no_token())?;
+    let (user, password) = plain.split_once(':').ok_or_else(no_token)?;
+    let credential = Credential::Basic(user.to_owned(), password.to_owned());
+    signed_in(&host, credential, data.expires_at - time_of(&reply).as_duration().as_secs_f64())
+}
+
+/// The text of the one element of this name, if it holds nothing but plain text: what STS gives has neither attributes
+/// nor anything that XML would escape.
+fn element(xml: &[u8], name: &str) -> Option<String> {
+    let xml = std::str::from_utf8(xml).ok()?;
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, rest) = rest.split_once(&format!("</{name}>"))?;
+    let text = text.trim();
+    let fine = !text.is_empty() && !text.contains(['<', '&']) && !text.contains(char::is_control);
+    (fine && !rest.contains(&format!("<{name}>"))).then(|| text.to_owned())
+}
