@@ -329,6 +329,10 @@ impl<'b> Scene<'b> {
                 ) => {
                     ensure!(whom == Some(&promoter), "targets are written as the promoter: {event:#?}");
                 }
+                // Asked for as the account whose token it is; it stores nothing.
+                ("serviceaccounts", "token") => {
+                    ensure!(whom == Some(&promoter), "a token of somebody else: {event:#?}");
+                }
                 _ => bail!("the controller has no business with this: {event:#?}"),
             }
         }

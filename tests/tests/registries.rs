@@ -5,6 +5,8 @@
 //! The nodes pull through a mirror, the bed's own registry over the same storage, which asks nobody: the simulated
 //! kubelet knows no pull secrets and no TLS.
 
+#[path = "registries/cloud.rs"]
+mod cloud;
 #[path = "registries/locked.rs"]
 mod locked;
 #[path = "registries/synthetic.rs"]

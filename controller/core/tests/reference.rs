@@ -63,6 +63,17 @@ const OTHERS: &[&str] = &[
     "ImagePolicy",
     "Quarantine",
     "Template",
+    // The interface of AWS's token service.
+    "AccessKeyId",
+    "Action",
+    "AssumeRoleWithWebIdentity",
+    "Code",
+    "RoleArn",
+    "RoleSessionName",
+    "SecretAccessKey",
+    "SessionToken",
+    "Version",
+    "WebIdentityToken",
     // Names of other programs.
     "Flux",
 ];

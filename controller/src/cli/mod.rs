@@ -48,7 +48,7 @@ struct Cli {
 enum Command {
     /// Run the controller.
     #[command(after_help = examples::RUN)]
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show the policies: stages, phases, what each waits for and until when.
     #[command(after_help = examples::GET)]
     Get(get::Args),
@@ -173,7 +173,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("the runtime could not be started: {error}")))?;
     let result = runtime.block_on(async {
         match command {
-            Command::Run(args) => run::run(args).await,
+            Command::Run(args) => run::run(*args).await,
             Command::Get(args) => get::run(&args).await,
             Command::Explain(args) => explain::run(&args).await,
             Command::Approve(args) => args.run().await,

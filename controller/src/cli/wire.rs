@@ -111,8 +111,8 @@ pub struct Installation {
     /// not /spec/template/spec. Repeatable.
     #[arg(long, value_name = "KIND", value_parser = workload_kind)]
     workload_kinds: Vec<WorkloadKind>,
-    /// The GKE cluster that the policies live in, as projects/<project>/locations/<location>/clusters/<name>: as whose
-    /// ServiceAccounts those of `provider: gcp` are known.
+    /// The GKE cluster that the policies live in, as projects/<project>/locations/<location>/clusters/<name>: by it Google
+    /// knows whom policies with `provider: gcp` sign in as.
     #[arg(long, value_name = "CLUSTER")]
     gke_cluster: Option<GkeCluster>,
     /// Another address of a host of a cloud that `spec.registry.provider` signs in at, as host=URL, such as a private endpoint.

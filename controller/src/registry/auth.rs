@@ -252,7 +252,7 @@ impl Auth {
             Some(_) => auth_failed(
                 what,
                 format!(
-                    "{host} refused the credential of spec.registry (secretRef, pullSecretsFrom or provider); check that it is current \
+                    "{host} refused the credential of spec.registry.secretRef, pullSecretsFrom or provider; check that it is current \
                      and may read this repository, and that the repository exists"
                 ),
             ),

@@ -43,7 +43,8 @@ impl Login {
         Self { user: "second-user", token_password: "second c4n4ry" }
     }
 
-    fn basic(&self, by_token: bool) -> String {
+    /// Base64 of user and password.
+    pub fn basic(&self, by_token: bool) -> String {
         let password = if by_token { self.token_password } else { PASSWORD };
         STANDARD.encode(format!("{}:{password}", self.user))
     }
@@ -216,7 +217,7 @@ impl Registries {
     }
 }
 
-/// An authority, and a certificate for 127.0.0.1 with its key, in PEM form.
+/// An authority, and a certificate for 127.0.0.1 and the cloud's registry with its key, in PEM form.
 fn certificates() -> Result<(String, String, String)> {
     let key = rcgen::KeyPair::generate()?;
     let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new())?;
@@ -224,7 +225,8 @@ fn certificates() -> Result<(String, String, String)> {
     let authority = parameters.self_signed(&key)?.pem();
     let issuer = rcgen::Issuer::new(parameters, key);
     let key = rcgen::KeyPair::generate()?;
-    let parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+    let parameters =
+        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), super::cloud::HOST.to_owned()])?;
     let certificate = parameters.signed_by(&key, &issuer)?.pem();
     Ok((authority, certificate, key.serialize_pem()))
 }

@@ -270,7 +270,7 @@ fn a_provider_fits_to_the_registry_and_needs_no_secret() {
     assert!(parse(&policy(&[("/spec/registry/provider", json!("generic"))])).is_ok());
     one(&[("/spec/registry/provider", json!("amazon"))], &["spec.registry.provider: ", "aws"]);
     one(
-        &[aws.clone()],
+        std::slice::from_ref(&aws),
         &["spec.registry.provider: ", "ghcr.io", "is no registry of aws", "dkr.ecr.eu-west-1.amazonaws.com"],
     );
     one(

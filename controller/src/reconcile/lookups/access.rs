@@ -44,8 +44,8 @@ impl Source {
         let RegistrySettings { secret, pull_secrets_from, provider, certificates, proxy, insecure: _ } =
             &stored.registry;
         let names = [secret, pull_secrets_from, certificates, proxy];
-        let named = provider.is_some() || names.iter().any(|name| name.is_some());
-        let identity = named.then(|| stored.identity.clone());
+        let by_somebody = provider.is_some() || names.iter().any(|name| name.is_some());
+        let identity = by_somebody.then(|| stored.identity.clone());
         Self { identity, settings: stored.registry.clone() }
     }
 

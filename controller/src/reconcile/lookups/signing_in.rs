@@ -57,7 +57,7 @@ impl SignedIn {
         let asked = signing.ask(repository).await;
         let (outcome, life) = match asked {
             // A tenth less: it has to last until what is asked with it has ended.
-            Ok(given) => (Ok(given.credential), given.life - given.life / 10),
+            Ok(given) => (Ok(given.credential), given.life * 9 / 10),
             Err(error) => (Err(error), FAILED),
         };
         let kept = Kept { since: now, until: now + life, outcome: outcome.clone() };

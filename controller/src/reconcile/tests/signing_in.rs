@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_mins(1);
-const LIFE: Duration = Duration::from_mins(60);
+const LIFE: Duration = Duration::from_hours(1);
 
 impl SignIn for Fake {
     fn audience(&self, _: Provider, _: &Repository, account: &Account) -> Result<String, RegistryError> {

@@ -173,20 +173,20 @@ async fn password(
     now: Timestamp,
 ) -> Result<SignedIn, Failed> {
     let url = door.url(&service.host, "/")?;
-    let (host, date, body) = (authority(&url), sigv4::date(now)?, "{}");
+    let (host, at, body) = (authority(&url), sigv4::date(now)?, "{}");
     let target = service.target.to_str().unwrap_or_default();
     let signed = [
         ("content-type", "application/x-amz-json-1.1"),
         ("host", host.as_str()),
-        ("x-amz-date", &date),
+        ("x-amz-date", &at),
         ("x-amz-security-token", &keys.session),
         ("x-amz-target", target),
     ];
     let scope = Scope { region: &service.region, service: service.name };
-    let authorization = sensitive(&host, &sigv4::authorization(keys, &scope, &date, &signed, body))?;
+    let authorization = sensitive(&host, &sigv4::authorization(keys, &scope, &at, &signed, body))?;
     let headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, JSON),
-        (HeaderName::from_static("x-amz-date"), sensitive(&host, &date)?),
+        (HeaderName::from_static("x-amz-date"), sensitive(&host, &at)?),
         (HeaderName::from_static("x-amz-security-token"), sensitive(&host, &keys.session)?),
         (HeaderName::from_static("x-amz-target"), service.target.clone()),
     ]);

@@ -36,12 +36,14 @@ pub(in crate::registry) fn authorization(
     headers: &[(&str, &str)],
     body: &str,
 ) -> String {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+    let lines: Vec<String> =
+        headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+    let lines = lines.concat();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let request = format!("POST\n/\n\n{lines}\n{names}\n{}", hex(&Sha256::digest(body)));
+    let request = format!("POST\n/\n\n{lines}\n{names}\n{:x}", Sha256::digest(body));
     let day = date.get(..8).unwrap_or(date);
     let scope_text = format!("{day}/{}/{}/aws4_request", scope.region, scope.service);
-    let signed = format!("AWS4-HMAC-SHA256\n{date}\n{scope_text}\n{}", hex(&Sha256::digest(request)));
+    let signed = format!("AWS4-HMAC-SHA256\n{date}\n{scope_text}\n{:x}", Sha256::digest(request));
     let mut key = format!("AWS4{}", keys.secret).into_bytes();
     for part in [day, scope.region, scope.service, "aws4_request"] {
         key = mac(&key, part);
@@ -58,7 +60,7 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]
