@@ -6,7 +6,7 @@
 use futures::future::BoxFuture;
 use lockkeeper_core::{
     decision::{Action, Event},
-    image::{Digest, Provider, Release, Repository, Tag},
+    image::{Digest, Release, Repository, Tag},
     observed::{BirthPinning, Claim, InterventionSeen, MissingRight, PinSeen, QuarantineSeen, StageSeen},
     policy::Policy,
     status::Status,
@@ -23,7 +23,7 @@ pub mod signals;
 mod signatures;
 
 pub use listing::Listing;
-pub use reach::{Certificates, Credential, Proxy, RegistryAccess};
+pub use reach::{Certificates, Credential, Proxy, RegistryAccess, RegistrySettings};
 pub use signatures::{Signature, Simple, Trust, TrustedRoot, Verifier};
 
 /// Proof of being the one process that may write. Only the composition root makes one.
@@ -114,23 +114,6 @@ pub struct StoredPolicy {
     pub policy: Result<Arc<Policy>, Vec<String>>,
     /// Its stored status.
     pub status: Status,
-}
-
-/// `spec.registry`: names of objects in the policy's namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistrySettings {
-    /// A `kubernetes.io/dockerconfigjson` Secret.
-    pub secret: Option<String>,
-    /// A ServiceAccount whose imagePullSecrets are used, too.
-    pub pull_secrets_from: Option<String>,
-    /// Instead of a Secret: the cloud in which the policy's ServiceAccount is known.
-    pub provider: Option<Provider>,
-    /// A Secret with certificates.
-    pub certificates: Option<String>,
-    /// A Secret with a proxy.
-    pub proxy: Option<String>,
-    /// Plain HTTP.
-    pub insecure: bool,
 }
 
 /// Why an effect did not happen.

@@ -74,6 +74,8 @@ const OTHERS: &[&str] = &[
     "SessionToken",
     "Version",
     "WebIdentityToken",
+    // A kind of the API server.
+    "TokenRequest",
     // Names of other programs.
     "Flux",
 ];

@@ -3,7 +3,25 @@
 //! Guarantees: equal values may share connections, tokens and facts, others never; `Debug` shows no credential, key or
 //! password.
 
+use lockkeeper_core::image::Provider;
 use std::fmt;
+
+/// `spec.registry`: names of objects in the policy's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistrySettings {
+    /// A `kubernetes.io/dockerconfigjson` Secret.
+    pub secret: Option<String>,
+    /// A ServiceAccount whose imagePullSecrets are used, too.
+    pub pull_secrets_from: Option<String>,
+    /// Instead of a Secret: the cloud in which the policy's ServiceAccount is known.
+    pub provider: Option<Provider>,
+    /// A Secret with certificates.
+    pub certificates: Option<String>,
+    /// A Secret with a proxy.
+    pub proxy: Option<String>,
+    /// Plain HTTP.
+    pub insecure: bool,
+}
 
 /// A credential and how a registry is reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
