@@ -37,6 +37,8 @@ pub enum HostKind {
     Signal,
     /// Where the keys are published that senders of hooks sign with.
     Keys,
+    /// Who tells people outside of the cluster.
+    Notify,
 }
 
 impl fmt::Display for HostKind {
@@ -46,6 +48,7 @@ impl fmt::Display for HostKind {
             Self::Proxy => "proxy",
             Self::Signal => "signal",
             Self::Keys => "key",
+            Self::Notify => "notify",
         })
     }
 }

@@ -8,6 +8,7 @@ pub mod hooks;
 pub mod hosts;
 pub mod http;
 pub mod kubernetes;
+pub mod notify;
 pub mod ports;
 pub mod reconcile;
 pub mod registry;

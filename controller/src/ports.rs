@@ -18,6 +18,7 @@ pub mod cloud;
 pub mod hints;
 pub mod lease;
 mod listing;
+pub mod notify;
 mod reach;
 pub mod signals;
 mod signatures;

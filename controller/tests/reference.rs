@@ -77,6 +77,7 @@ fn driven() -> String {
     metrics.registry_request("tags", None);
     metrics.api_request("list", "pods".into(), "2xx");
     metrics.hook("hub", "accepted");
+    metrics.notified("slack", "delivered");
     metrics.leads(true);
     metrics.lease(1, Duration::from_secs(2));
     metrics.orphaned_pins(1);

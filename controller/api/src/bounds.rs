@@ -40,6 +40,8 @@ pub const QUERY: usize = 2048;
 pub const ADDRESS: usize = 512;
 /// Largest limit of a signal.
 pub const LIMIT: f64 = 1e9;
+/// Receivers of messages of a policy.
+pub const NOTIFIERS: usize = 8;
 /// Stages of a policy.
 pub const STAGES: usize = 16;
 /// Mirrors of a policy.

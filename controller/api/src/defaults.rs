@@ -98,6 +98,9 @@ pub const IMAGE_POLICY: &[(&str, &str)] = &[
     ("spec.health.sweep", SWEEP),
     ("spec.health.signals[].compare.direction", DIRECTION),
     ("spec.health.signals[].compare.margin", MARGIN),
+    ("spec.notify", "those whom the installation names"),
+    ("spec.notify[].events", "all that the service takes"),
+    ("spec.notify[].stages", "all stages, and what concerns none"),
 ];
 
 /// The same for an `Intervention`.

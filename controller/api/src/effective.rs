@@ -45,6 +45,10 @@ pub fn effective(policy: &Policy) -> BTreeMap<String, String> {
     for signal in &policy.signals {
         put(&format!("health.signals.{}.compare", signal.name), format!("worse is {}", signal.compare));
     }
+    for receiver in policy.notify.iter().flatten() {
+        let of: Vec<&str> = receiver.occasions.iter().map(|occasion| occasion.name()).collect();
+        put(&format!("notify.{}", receiver.name), of.join(", "));
+    }
     for stage in &policy.stages {
         self::stage(policy, stage, &mut put);
     }

@@ -60,6 +60,11 @@ pub(crate) fn mirror() -> Value {
     })
 }
 
+/// The name of a stage, in a list.
+pub(crate) fn stage_name() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 63, "x-kubernetes-validations": label_name("stage") })
+}
+
 /// One of a few words, in a list.
 pub(crate) fn words(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })

@@ -4,7 +4,7 @@ use crate::{
     bounded, catalogue, conclude,
     decision::{Action, Decision, Event, Question},
     facts::Facts,
-    leftovers,
+    leftovers, notices,
     observed::Observed,
     policy::Policy,
     stage::{self, StageView, Turn},
@@ -36,6 +36,7 @@ pub fn decide(policy: &Policy, seen: &Observed, now: Timestamp) -> Decision {
     }
     leftovers::tidy(policy, seen, &mut decision, now);
     conclude::conclude(policy, seen, &mut decision, now);
+    notices::keep(policy, seen, &mut decision, now);
     remember(&mut decision, now);
     decision
 }

@@ -3,7 +3,7 @@
 //! Guarantees: every stage's predecessors stand above it (no cycles by construction), every selector has a label,
 //! every duration is positive and bounded. Made by `lockkeeper-api` from the wire types.
 
-use crate::{image::Repository, select::Selection, signals::Signal, signature::Verify};
+use crate::{image::Repository, notices::Receiver, select::Selection, signals::Signal, signature::Verify};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use std::collections::BTreeMap;
 
@@ -42,6 +42,8 @@ pub struct Policy {
     pub health: HealthSettings,
     /// What is measured besides what the pods show.
     pub signals: Vec<Signal>,
+    /// Who is told outside of the cluster; none: those whom the installation names.
+    pub notify: Option<Vec<Receiver>>,
 }
 
 impl Policy {

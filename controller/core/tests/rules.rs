@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("election", &["ports", "telemetry"]),
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
     ("signals", &["ports", "hosts", "lockkeeper_core"]),
+    ("notify", &["ports", "hosts", "lockkeeper_core"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
     ("signatures", &["ports", "lockkeeper_core"]),
     ("webhook", &["ports", "lockkeeper_core", "lockkeeper_api"]),

@@ -10,6 +10,7 @@ use lockkeeper_core::{
     observed::{ObjectKey, Observed, PinSeen, QuarantineSeen},
     pin::PinSpec,
     stage::{StageView, standing},
+    status::{Notice, Status},
 };
 
 /// Something that changed in the world.
@@ -71,6 +72,8 @@ pub enum Effect {
     },
     /// People were told.
     Told(Event),
+    /// A message to people outside of the cluster is stored; it leaves at once.
+    Noticed(Box<Notice>),
 }
 
 /// What a pass came to.
@@ -103,7 +106,8 @@ impl World {
         let due = |outcome: &PassOutcome| kill_after.is_some_and(|n| outcome.writes >= n);
         if status != seen.status || self.stored != status {
             // The real report step writes counters rarely; here every change is stored, which is the harder case.
-            self.stored = status.clone();
+            let before = std::mem::replace(&mut self.stored, status.clone());
+            self.notice(&before);
             outcome.writes += 1;
         }
         self.memory = Some(status);
@@ -124,6 +128,15 @@ impl World {
             }
         }
         outcome
+    }
+
+    /// Notes the messages that were not in the status before.
+    fn notice(&mut self, before: &Status) {
+        let known = |notice: &Notice| before.notices.outbox.iter().any(|other| other.id == notice.id);
+        let new: Vec<Notice> = self.stored.notices.outbox.iter().filter(|n| !known(n)).cloned().collect();
+        for notice in new {
+            self.record(Effect::Noticed(Box::new(notice)));
+        }
     }
 
     /// Keeps what the pass is about to judge, wherever it changed.

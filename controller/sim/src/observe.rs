@@ -5,6 +5,7 @@ use lockkeeper_core::{
     decision::Question,
     health::Fingerprint,
     image::{Release, Tag, digest_of_image_id},
+    notices::{Delivery, NoticesSeen},
     observed::{
         Answer, Answers, BirthForm, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure,
         ObjectKey, Observed, Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
@@ -50,12 +51,20 @@ impl World {
             catalogue: self.catalogue(),
             answers: self.answers(),
             signals: self.signals.clone(),
+            notices: self.notices(),
             stages,
             pins: self.pins.clone(),
             quarantines: self.quarantines.clone(),
             interventions: self.interventions.clone(),
             claims: Vec::new(),
         }
+    }
+
+    /// People outside are told as soon as the status is stored.
+    fn notices(&self) -> NoticesSeen {
+        let outbox = self.stored.notices.outbox.iter();
+        let told = outbox.flat_map(|notice| notice.to.iter().map(|to| (notice.id.clone(), to.clone())));
+        NoticesSeen { told: told.map(|key| (key, Delivery::Done)).collect(), ..NoticesSeen::default() }
     }
 
     fn catalogue(&self) -> Catalogue {

@@ -20,6 +20,7 @@ mod get;
 mod history;
 mod hooks;
 mod known;
+mod notify;
 mod output;
 mod plan;
 mod resolve;

@@ -13,6 +13,7 @@ use super::{
     ClusterArgs, Failure,
     elect::ElectionArgs,
     hooks::HookArgs,
+    notify::NotifyArgs,
     wire::{Connection, Installation, SystemClock},
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
         measurements::Measurements,
+        notices::Notices,
         queue::{Pace, Queue},
         vital::Signs,
     },
@@ -61,6 +63,8 @@ pub struct Args {
     election: ElectionArgs,
     #[command(flatten)]
     hooks: HookArgs,
+    #[command(flatten)]
+    notify: NotifyArgs,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     http_addr: SocketAddr,
@@ -108,6 +112,7 @@ struct Controller {
     kubernetes: Arc<Kubernetes>,
     lookups: Lookups,
     measurements: Measurements,
+    notices: Notices,
     reconciler: Arc<Reconciler>,
     queue: Queue,
     signs: Arc<Signs>,
@@ -187,6 +192,13 @@ impl Controller {
         });
         let signals = Arc::new(connection.signals(&args.installation)?);
         let measurements = Measurements::new(signals, Arc::clone(&kubernetes) as _, Arc::new(queue.clone()));
+        let notices = args.notify.open(
+            connection,
+            &args.installation,
+            (Arc::clone(&kubernetes), Arc::new(queue.clone())),
+            fence.clone(),
+            Arc::clone(&metrics),
+        )?;
         let world = World {
             cluster: Arc::clone(&kubernetes) as _,
             policies: Arc::clone(&kubernetes) as _,
@@ -198,7 +210,7 @@ impl Controller {
         let reconciler = Reconciler::new(
             world,
             Arc::new(lockkeeper_core::decide),
-            (lookups.clone(), measurements.clone()),
+            (lookups.clone(), measurements.clone(), notices.clone()),
             Arc::clone(&metrics),
             stop.clone(),
         );
@@ -208,6 +220,7 @@ impl Controller {
             kubernetes,
             lookups,
             measurements,
+            notices,
             reconciler: Arc::new(reconciler),
             queue,
             signs: Arc::new(signs),
@@ -291,10 +304,14 @@ impl Controller {
             clock,
         };
         let (looking, measuring, serving) = (end.clone(), end.clone(), end.clone());
-        let measurements = self.measurements.clone();
+        let (measurements, notices, telling) = (self.measurements.clone(), self.notices.clone(), end.clone());
         tasks.spawn(async move {
             measurements.run(measuring).await;
             "measuring signals".to_owned()
+        });
+        tasks.spawn(async move {
+            notices.run(telling).await;
+            "telling people".to_owned()
         });
         tasks.spawn(async move { format!("following the cluster: {}", kubernetes.follow().await) });
         tasks.spawn(async move {

@@ -5,12 +5,13 @@ use crate::{
     hooks::google::{self, Google},
     hosts::{HostPolicy, Lookup, SystemLookup},
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
+    notify::{self, Notifiers},
     ports::{Clock, Wakes},
     registry::{
         self, OciRegistry,
         cloud::{self, Clouds, Endpoint, GkeCluster},
     },
-    signals::Prometheus,
+    signals::{Prometheus, Tls},
     signatures::SigstoreVerifier,
     telemetry::{CountRequests, Metrics},
 };
@@ -64,8 +65,18 @@ impl Registries {
 
     /// The client of Prometheus servers, which believes what the registries' client does.
     pub fn signals(&self, api_server: Option<IpAddr>) -> Result<Prometheus, Failure> {
+        Ok(Prometheus::new(self.hosts(api_server)?, Arc::new(SystemLookup), self.tls()?))
+    }
+
+    /// The clients of those who tell people, which believe the same.
+    fn notifiers(&self, api_server: Option<IpAddr>, config: notify::Config) -> Result<Notifiers, Failure> {
+        Ok(Notifiers::new(self.hosts(api_server)?, Arc::new(SystemLookup), self.tls()?, config))
+    }
+
+    /// TLS that believes an authority of one's own, too.
+    fn tls(&self) -> Result<Box<Tls>, Failure> {
         let roots = self.extra_roots()?;
-        let tls = move |authority: Option<&[u8]>| {
+        Ok(Box::new(move |authority: Option<&[u8]>| {
             if let Some(pem) = authority {
                 registry::check_roots(pem)
                     .map_err(|_| "key ca.crt of the Secret holds no certificate in PEM form".to_owned())?;
@@ -74,8 +85,7 @@ impl Registries {
             let all = parts.join(&b'\n');
             let all = Some(all.as_slice()).filter(|all| !all.is_empty());
             registry::tls(all).map_err(|error| error.message)
-        };
-        Ok(Prometheus::new(self.hosts(api_server)?, Arc::new(SystemLookup), Box::new(tls)))
+        }))
     }
 
     fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
@@ -209,6 +219,15 @@ impl Connection {
     /// For signals.
     pub fn signals(&self, installation: &Installation) -> Result<Prometheus, Failure> {
         installation.registries.signals(self.address)
+    }
+
+    /// For those who tell people.
+    pub fn notifiers(
+        &self,
+        installation: &Installation,
+        config: notify::Config,
+    ) -> Result<Notifiers, Failure> {
+        installation.registries.notifiers(self.address, config)
     }
 
     /// For hooks.

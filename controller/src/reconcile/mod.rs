@@ -11,6 +11,7 @@ mod lanes;
 pub mod lookups;
 pub mod measurements;
 pub mod memory;
+pub mod notices;
 pub mod observe;
 mod pass;
 pub mod queue;

@@ -7,6 +7,7 @@ use super::{
     lookups::{Asked, Cadence, Lookups, Rankings, Scan, Source},
     measurements::Measurements,
     memory::Memory,
+    notices::Notices,
 };
 use crate::ports::{Cluster, Depth, StoredPolicy};
 use lockkeeper_core::{
@@ -36,6 +37,8 @@ pub struct Eyes<'a> {
     pub rankings: &'a Rankings,
     /// What was measured; none where nothing is (a plan).
     pub measurements: Option<&'a Measurements>,
+    /// What was told; none where nobody is (a plan).
+    pub notices: Option<&'a Notices>,
 }
 
 impl Eyes<'_> {
@@ -64,6 +67,7 @@ impl Eyes<'_> {
             catalogue,
             answers,
             signals: self.measurements.map(|all| all.answers(&stored.key)).unwrap_or_default(),
+            notices: self.notices.map(|all| all.seen(&stored.key)).unwrap_or_default(),
             stages,
             pins: view.pins,
             quarantines: view.quarantines,

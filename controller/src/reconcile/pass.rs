@@ -7,6 +7,7 @@ use super::{
     lookups::{Lookups, Rankings},
     measurements::Measurements,
     memory::{Memories, Memory, Resumed},
+    notices::Notices,
     observe::{Eyes, ObserveError, cadence},
     queue::Outcome,
     report::{Pen, ReportError, Reported},
@@ -63,6 +64,7 @@ pub struct Reconciler {
     decide: Arc<Decide>,
     lookups: Lookups,
     measurements: Measurements,
+    notices: Notices,
     rankings: Rankings,
     memories: Memories,
     metrics: Arc<Metrics>,
@@ -93,12 +95,12 @@ impl Reconciler {
     pub fn new(
         world: World,
         decide: Arc<Decide>,
-        (lookups, measurements): (Lookups, Measurements),
+        (lookups, measurements, notices): (Lookups, Measurements, Notices),
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let (rankings, memories) = (Rankings::default(), Memories::default());
-        Self { world, decide, lookups, measurements, rankings, memories, metrics, stop }
+        Self { world, decide, lookups, measurements, notices, rankings, memories, metrics, stop }
     }
 
     /// One pass over one policy.
@@ -197,6 +199,7 @@ impl Reconciler {
             lookups: &self.lookups,
             rankings: &self.rankings,
             measurements: Some(&self.measurements),
+            notices: Some(&self.notices),
         };
         let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);
@@ -214,6 +217,8 @@ impl Reconciler {
         });
         self.metrics.stages(&stored.key, &status);
         let reported = self.pen().report(stored, memory, status).instrument(debug_span!("report")).await?;
+        // What is stored, and before anything is done to a pod: a page does not wait for a rollback.
+        self.notices.tell(&stored.key, &stored.identity, policy, &memory.stored.notices.outbox);
         let done = self.hands(stored, policy).carry_out(&actions, memory).await;
         self.publish(stored, &events).await;
         let told = memory.telling.of(policy, &memory.latest, &observed.stages, &done.succeeded);
@@ -305,6 +310,7 @@ impl Reconciler {
         self.rankings.forget(key);
         self.lookups.forget(key);
         self.measurements.forget(key);
+        self.notices.forget(key);
         self.metrics.forget(key);
     }
 }

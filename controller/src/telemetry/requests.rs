@@ -41,6 +41,12 @@ struct OfHook {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfService {
+    service: &'static str,
+    outcome: &'static str,
+}
+
 /// Counters of requests.
 #[derive(Default)]
 pub struct Requests {
@@ -49,6 +55,7 @@ pub struct Requests {
     trusted_root: Family<OfRoot, Seconds>,
     api: Family<OfRequest, Counter>,
     hooks: Family<OfHook, Counter>,
+    notices: Family<OfService, Counter>,
 }
 
 impl Requests {
@@ -73,6 +80,11 @@ impl Requests {
             api,
         );
         r.register("hooks", "Hooks that arrived, by receiver and outcome", self.hooks.clone());
+        r.register(
+            "notices",
+            "Messages sent to people outside, by service and outcome (delivered, failed: tried again)",
+            self.notices.clone(),
+        );
     }
 }
 
@@ -106,6 +118,11 @@ impl Metrics {
     /// The API server was asked; `code` is the class of its answer.
     pub fn api_request(&self, verb: &'static str, resource: String, code: &'static str) {
         self.requests.api.get_or_create(&OfRequest { verb, resource, code }).inc();
+    }
+
+    /// A message was sent to people outside, or was not taken.
+    pub fn notified(&self, service: &'static str, outcome: &'static str) {
+        self.requests.notices.get_or_create(&OfService { service, outcome }).inc();
     }
 
     /// A hook arrived at a receiver of the installation.

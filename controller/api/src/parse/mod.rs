@@ -5,6 +5,7 @@
 
 mod error;
 pub(crate) mod hash;
+mod notify;
 pub(crate) mod scalar;
 mod select;
 mod signals;
@@ -71,6 +72,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
     let signals = signals::parse(errors, spec.health.as_ref().map_or(&[], |health| &health.signals));
     let judged = health.as_ref().zip(signals.as_deref());
     let stages = stages::parse(errors, &spec.stages, judged);
+    let notify = notify::parse(errors, spec.notify.as_deref(), &spec.stages);
 
     (named && placed).then_some(())?;
     Some(Policy {
@@ -90,6 +92,7 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
         stages: stages?,
         health: health?,
         signals: signals?,
+        notify,
     })
 }
 

@@ -5,11 +5,13 @@
 //! [`parse`](crate::parse) gives these texts a meaning.
 
 mod health;
+mod notify;
 mod select;
 mod signal;
 mod stage;
 
 pub use health::{Health, Require};
+pub use notify::{Channel, Notifier};
 pub use select::{
     BuildSelection, Cosign, DigestSelection, FilterTags, Keyless, NumberSelection, Select, SemverSelection,
     TagOrder, TextSelection, Verify,
@@ -93,6 +95,10 @@ pub struct ImagePolicySpec {
     /// How degradation is judged. Without it restarts and readiness are judged with the defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Who is told outside of the cluster. Without it: those whom the installation names; an empty list: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NOTIFIERS))]
+    pub notify: Option<Vec<Notifier>>,
 }
 
 /// How the registry is reached.

@@ -4,12 +4,14 @@ mod answers;
 mod conditions;
 mod events;
 mod metrics;
+mod notices;
 mod stages;
 
 pub use answers::*;
 pub use conditions::*;
 pub use events::*;
 pub use metrics::*;
+pub use notices::*;
 pub use stages::*;
 
 /// A word, what it means, and what follows: what ends it, or what a person can do.
@@ -63,6 +65,11 @@ pub const TABLES: &[Table] = &[
         words: REGISTRY,
     },
     Table { title: "ImagePins", seen: "`status.conditions[]` of an ImagePin", words: PINS },
+    Table {
+        title: "What those outside are told",
+        seen: "`spec.notify[].events`, `status.notices.outbox[].occasion`, and the messages themselves",
+        words: OCCASIONS,
+    },
     Table { title: "Labels of metrics", seen: "the [metrics](metrics.md)", words: LABELS },
     Table {
         title: "Why a tag was not taken",

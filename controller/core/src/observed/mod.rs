@@ -15,6 +15,7 @@ pub use workloads::WorkloadSeen;
 
 use crate::{
     image::Platform,
+    notices::NoticesSeen,
     pin::PinSpec,
     signals::{SignalAnswer, SignalKey},
     status::Status,
@@ -40,6 +41,8 @@ pub struct Observed {
     pub answers: Answers,
     /// What was measured of what earlier passes asked. A missing key is not answered yet.
     pub signals: BTreeMap<SignalKey, SignalAnswer>,
+    /// What became of messages to people outside, and whom the installation names.
+    pub notices: NoticesSeen,
     /// One per stage of the policy, in its order.
     pub stages: Vec<StageSeen>,
     /// The pins that carry this policy's uid or name, in all namespaces.

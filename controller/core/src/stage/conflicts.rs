@@ -163,6 +163,7 @@ mod tests {
             verify: None,
             stages,
             signals: Vec::new(),
+            notify: None,
             health: HealthSettings {
                 tick: SignedDuration::from_mins(1),
                 warm_up: SignedDuration::ZERO,

@@ -1,13 +1,15 @@
 //! The progress of the state machine, as it is kept in the policy's status: the machine's whole memory.
 //!
-//! Guarantees: bounded (`history` 50, `firstSeen` 50, `verified` 5 per stage, evidence by its own budget; 256 KiB in
+//! Guarantees: bounded (`history` 50, `firstSeen` 50, `verified` 5 per stage, 20 messages, evidence by its own budget; 256 KiB in
 //! all, tested). Fields marked `skip` live in memory only; losing them loses at most one event-free tick.
 
 mod flight;
+mod notices;
 mod signal;
 mod stage;
 
 pub use flight::{Flight, HealthMemory, Rollback, Step, WavePlan};
+pub use notices::{Incident, Notice, Notices};
 pub use signal::SignalMemory;
 pub use stage::{Contest, Drift, Phase, Pinned, Source, StageStatus, Verified};
 
@@ -72,6 +74,9 @@ pub struct Status {
     /// Set while nothing may be promoted because the status was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Timestamp>,
+    /// What people outside are still to be told.
+    #[serde(skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     /// Every default that is in force.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub effective: BTreeMap<String, String>,

@@ -65,6 +65,7 @@ pub fn policy() -> Policy {
             stage("prod", &[1], SignedDuration::from_mins(30)),
         ],
         signals: Vec::new(),
+        notify: None,
         health: HealthSettings {
             tick: SignedDuration::from_secs(60),
             warm_up: SignedDuration::from_secs(120),

@@ -9,6 +9,7 @@ mod evidence;
 mod gates;
 mod leftovers;
 mod lost;
+mod notices;
 mod people;
 mod signals;
 mod signatures;

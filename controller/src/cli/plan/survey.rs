@@ -241,6 +241,7 @@ impl Survey<'_> {
             lookups: self.lookups,
             rankings: &rankings,
             measurements: None,
+            notices: None,
         };
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();

@@ -250,7 +250,11 @@ impl Chronicle {
                     self.crashed(scenario, record.at, release, stage, pod);
                 }
             }
-            Effect::Status | Effect::Pinned { .. } | Effect::Unpinned { .. } | Effect::Orphaned { .. } => {}
+            Effect::Noticed(_)
+            | Effect::Status
+            | Effect::Pinned { .. }
+            | Effect::Unpinned { .. }
+            | Effect::Orphaned { .. } => {}
         }
     }
 

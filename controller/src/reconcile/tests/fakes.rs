@@ -6,12 +6,14 @@ use crate::{
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
         RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
         cloud::Account,
+        notify::{Destination, Message, Notifier, NotifyError},
         signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
         Reconciler, World,
         lookups::{AccessCache, Lookups, Parts},
         measurements::Measurements,
+        notices::{Notices, Parts as Telling},
         queue::Outcome,
     },
     telemetry::Metrics,
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 use lockkeeper_core::{
     decision::{Action, Decision, Event, ImageChange, PodMove, Purpose, QuarantineDraft},
     image::{Digest, Release, Repository},
+    notices::Receiver,
     observed::{ContainerKind, MissingRight, ObjectKey, Observed, StageSeen},
     policy::Policy,
     signature::Signed,
@@ -36,6 +39,26 @@ use std::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+impl Notifier for Fake {
+    fn receivers(&self) -> &[Receiver] {
+        &[]
+    }
+
+    fn own(&self, receiver: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        Err(format!("{receiver} is not of this installation"))
+    }
+
+    fn send<'a>(
+        &'a self,
+        to: &'a Destination,
+        message: &'a Message,
+    ) -> BoxFuture<'a, Result<(), NotifyError>> {
+        self.note(format!("notice {} {} {to:?}", message.notice.id, message.notice.occasion.name()));
+        let refused = self.refused.lock().unwrap().pop_front();
+        Box::pin(async move { refused.map_or(Ok(()), |why| Err(NotifyError::from(why))) })
+    }
+}
 
 impl SignalSource for Fake {
     fn measure<'a>(
@@ -98,6 +121,8 @@ pub struct Fake {
     /// Secrets with other keys.
     pub certificates: Mutex<BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
     pub woken: Mutex<Vec<PolicyKey>>,
+    /// Why the next messages are not taken.
+    pub refused: Mutex<VecDeque<String>>,
     began: Mutex<Option<Instant>>,
 }
 
@@ -166,6 +191,16 @@ impl Fake {
         })
     }
 
+    pub fn notices(self: &Arc<Self>) -> Notices {
+        Notices::new(Telling {
+            notifier: self.clone(),
+            cluster: self.clone(),
+            wakes: self.clone(),
+            fence: Fence::new(self.clone()),
+            metrics: Arc::new(Metrics::new()),
+        })
+    }
+
     /// A reconciler that decides by `decide`.
     pub fn reconciler(
         self: &Arc<Self>,
@@ -181,7 +216,7 @@ impl Fake {
         };
         let stop = CancellationToken::new();
         let measured = Measurements::new(self.clone(), self.clone(), self.clone());
-        let asked = (self.lookups(), measured);
+        let asked = (self.lookups(), measured, self.notices());
         Reconciler::new(world, Arc::new(decide), asked, Arc::new(Metrics::new()), stop)
     }
 }

@@ -4,6 +4,7 @@ mod fakes;
 mod lookups;
 mod material;
 mod measured;
+mod notices;
 mod passes;
 mod refusals;
 mod signed;

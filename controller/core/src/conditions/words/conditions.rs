@@ -18,6 +18,11 @@ pub const TYPES: &[Word] = &[
         "correct or remove them",
     ),
     word(
+        "Notified",
+        "whether messages to those whom `spec.notify` or the installation names arrive; not there before the first one",
+        "the message says why not",
+    ),
+    word(
         "OrphanedPins",
         "`True`: pins of a stage, or in a namespace, that is not in the policy any more are still there",
         "delete them, or set `deletionPolicy: Release`",
@@ -54,6 +59,12 @@ pub const CONDITIONS: &[Word] = &[
     ),
     word("UpToDate", "all stages run what they should", "nothing to do"),
     word("Progressing", "a candidate is in some stage, or is being taken back", ""),
+    word("Delivered", "the last message was taken", ""),
+    word(
+        "NotDelivered",
+        "a receiver of messages does not take them; nothing else waits for that",
+        "correct the Secret that the message names; ends with the next message that is taken",
+    ),
     word("NotStalled", "every stage goes on by itself", ""),
     word("NoStages", "the policy has no stage", "add one"),
     word(

@@ -38,6 +38,11 @@ pub const EVENTS: &[Word] = &[
     word("PutBack", "a release is put back without a quarantine", "see the message"),
     word("RolledBack", "a release was taken back from a stage", ""),
     word("Blocked", "a stage needs a person", "see the message"),
+    word(
+        "NotDelivered",
+        "a receiver of `spec.notify` or of the installation does not take messages",
+        "see the message",
+    ),
     word("Resumed", "a person resumed a stage", ""),
     word(
         "DriftDetected",
