@@ -8,7 +8,7 @@ use lockkeeper_core::{
     policy::{Policy, RollbackMode},
     status::{Notice, Phase},
 };
-use lockkeeper_sim::Effect;
+use lockkeeper_sim::{Effect, watchman::settle};
 
 fn receiver(service: Service, stages: &[&str]) -> Receiver {
     Receiver {
@@ -37,8 +37,11 @@ impl Story {
 
     /// As far as the page of a rollback that is under way.
     fn until_page(&mut self) {
-        while !self.notices().iter().any(|n| n.occasion == Occasion::RollingBack) {
-            self.world.reconcile(None);
+        loop {
+            settle(&mut self.world, &mut self.watchman, 1);
+            if self.notices().iter().any(|n| n.occasion == Occasion::RollingBack) {
+                return;
+            }
             self.world.pass_time(SignedDuration::from_secs(30));
         }
     }
