@@ -66,7 +66,7 @@ impl Services {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Occasions of the CloudEvents, in their order.
+    /// Occasions of the `CloudEvents`, in their order.
     fn hooked(&self) -> Vec<String> {
         let taken = self.taken();
         let hooks = taken.iter().filter(|(path, _)| path.starts_with("/hook"));
@@ -170,7 +170,8 @@ fn a_bad_release_pages_before_it_is_back_and_the_page_ends_though_the_leader_die
             let status = scene
                 .until("otel", "what was told is in the status", |status| {
                     let outbox = status.0["notices"]["outbox"].as_array();
-                    let mut to = outbox.into_iter().flatten().flat_map(|one| one["to"].as_array()).flatten();
+                    let mut to =
+                        outbox.into_iter().flatten().filter_map(|one| one["to"].as_array()).flatten();
                     ensure!(to.all(|name| name == "slack/gone"), "not yet");
                     Ok(())
                 })

@@ -78,6 +78,17 @@ const OTHERS: &[&str] = &[
     "TokenRequest",
     // Names of other programs.
     "Flux",
+    // What those who tell people call things, and what we are called there.
+    "AdaptiveCard",
+    "Bolder",
+    "Default",
+    "Full",
+    "Lockkeeper",
+    "LockkeeperStageInTrouble",
+    "Medium",
+    "Monospace",
+    "RichTextBlock",
+    "TextRun",
 ];
 
 /// `"Word"`: a capital, then letters, at least four in all, with a small one among them.

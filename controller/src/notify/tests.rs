@@ -270,14 +270,14 @@ async fn alertmanager_has_one_alert_from_begin_to_end() {
     assert!(why.contains("answered 401") && why.contains("token"), "{why}");
 }
 
-/// As CloudEvents 1.0 and Standard Webhooks say.
+/// As `CloudEvents` 1.0 and Standard Webhooks say.
 fn webhook(_: &str, headers: &HeaderMap, bytes: &[u8]) -> u16 {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let signed =
         [header("webhook-id").as_bytes(), b".", header("webhook-timestamp").as_bytes(), b".", bytes].concat();
     let key = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
     let mac = header("webhook-signature").strip_prefix("v1,").and_then(|mac| STANDARD.decode(mac).ok());
-    if !mac.is_some_and(|mac| hmac::verify(&key, &signed, &mac).is_ok()) {
+    if mac.is_none_or(|mac| hmac::verify(&key, &signed, &mac).is_err()) {
         return 401;
     }
     let event = body(bytes);

@@ -164,6 +164,10 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     let compare = json!({"limit": "-1", "margin": "1%"});
     let signal = json!({"name": "P95", "prometheus": prometheus, "compare": compare});
     policy(&[("/health", json!({"signals": [signal]}))]);
+    let other = json!({"secretRef": {"name": "other/secret"}});
+    for service in ["slack", "teams", "pagerDuty", "alertmanager", "webhook"] {
+        policy(&[("/notify", json!([{service: other, "stages": ["Prod"]}, {}]))]);
+    }
     let everywhere = json!({
         "namespaces": ["a"],
         "namespaceSelector": {"matchLabels": {"a": "b"}},

@@ -166,6 +166,45 @@ fn receivers_of_hooks_come_with_their_secrets_and_a_service() {
 }
 
 #[test]
+fn those_who_are_told_come_with_their_secrets() {
+    alone(async {
+        let all = render(&[
+            "notify.receivers[0].name=ops,notify.receivers[0].service=pagerDuty,notify.receivers[0].secretName=ops-pager",
+            "notify.receivers[1].name=chat,notify.receivers[1].service=slack,notify.receivers[1].secretName=s,notify.receivers[1].events[0]=Blocked",
+        ])
+        .await?;
+        let ours = |object: &&Value| {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            object["kind"] == "ConfigMap" && name.starts_with("lockkeeper-notify-")
+        };
+        let config = all.iter().find(ours).context("no ConfigMap")?;
+        let text = config["data"]["receivers.yaml"].as_str().context("no file")?;
+        let receivers: Value = serde_saphyr::from_str(text)?;
+        let folder = "/etc/lockkeeper/notify-secrets";
+        ensure!(
+            receivers
+                == json!({"receivers": [
+                    {"name": "ops", "service": "pagerDuty", "secretFolder": format!("{folder}/ops")},
+                    {"name": "chat", "service": "slack", "secretFolder": format!("{folder}/chat"), "events": ["Blocked"]},
+                ]}),
+            "{receivers}"
+        );
+        let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        let args = pod["containers"][0]["args"].to_string();
+        ensure!(args.contains("--notify=/etc/lockkeeper/notify/receivers.yaml"), "{args}");
+        let (volumes, mounts) =
+            (pod["volumes"].to_string(), pod["containers"][0]["volumeMounts"].to_string());
+        let named = config["metadata"]["name"].as_str().context("no name")?;
+        ensure!(volumes.contains("ops-pager") && volumes.contains(named), "{volumes}");
+        ensure!(
+            mounts.contains(&format!("{folder}/ops")) && mounts.contains("/etc/lockkeeper/notify\""),
+            "{mounts}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
 fn rights_have_no_wildcard_and_no_secret() {
     alone(async {
         let all = render(&["serviceMonitor.enabled=true"]).await?;

@@ -419,6 +419,45 @@ fn whose_signature_counts_is_said_completely_or_refused() {
 }
 
 #[test]
+fn who_is_told_is_one_service_each_and_of_what_it_takes() {
+    let notify = |all: Value| [("/spec/notify", all)];
+    let slack = json!({"slack": {"secretRef": {"name": "chat"}}});
+    assert_eq!(parse(&policy(&[])).unwrap().notify, None, "as the installation says");
+    assert_eq!(parse(&policy(&notify(json!([])))).unwrap().notify, Some(Vec::new()), "nobody");
+    let pager = json!({"pagerDuty": {"secretRef": {"name": "pager"}}, "stages": ["prod"]});
+    let told = parse(&policy(&notify(json!([slack, pager])))).unwrap();
+    let receivers = told.notify.clone().unwrap();
+    let names: Vec<(&str, usize)> = receivers.iter().map(|r| (r.name.as_str(), r.occasions.len())).collect();
+    assert_eq!(names, [("slack/chat", 8), ("pagerDuty/pager", 2)]);
+    assert_eq!(crate::effective(&told)["notify.pagerDuty/pager"], "RollingBack, Blocked");
+    for (entry, parts) in [
+        (json!({}), ["spec.notify[0]: ", "0", "name exactly one of slack, teams"]),
+        (
+            json!({"slack": {"secretRef": {"name": "a"}}, "teams": {"secretRef": {"name": "a"}}}),
+            ["spec.notify[0]: ", "2", "another entry"],
+        ),
+        (
+            json!({"slack": {"secretRef": {"name": "other/a"}}}),
+            ["spec.notify[0].slack.secretRef.name: ", "other/a", "names another namespace"],
+        ),
+        (
+            json!({"pagerDuty": {"secretRef": {"name": "a"}}, "events": ["Verified"]}),
+            ["spec.notify[0].events[0]: ", "Verified", "RollingBack, Blocked"],
+        ),
+        (
+            json!({"slack": {"secretRef": {"name": "a"}}, "stages": ["prd"]}),
+            ["spec.notify[0].stages[0]: ", "prd", "did you mean \"prod\""],
+        ),
+    ] {
+        one(&notify(json!([entry])), &parts);
+    }
+    one(&notify(json!([slack, slack])), &["spec.notify[1]: ", "slack/chat", "make one entry"]);
+    let many: Vec<Value> =
+        (0..9).map(|n| json!({"slack": {"secretRef": {"name": format!("c{n}")}}})).collect();
+    one(&notify(json!(many)), &["spec.notify: ", "9", "at most 8"]);
+}
+
+#[test]
 fn a_mirror_is_named_once() {
     one(&[("/spec/pullFrom", json!(["ghcr.io/example/otel"]))], &["spec.pullFrom[0]: ", "same repository"]);
 }

@@ -179,21 +179,32 @@ impl Trouble {
     fn of(stage: &StageStatus) -> Option<Self> {
         let hidden = matches!(stage.reason.as_str(), "Suspended" | "Observing");
         if stage.phase == Phase::Blocked {
-            let (state, message) = (format!("Blocked {}", stage.reason), stage.message.clone());
-            let done =
-                "the stage is Blocked: nothing is given to it until a person decides, or a newer release may";
-            let done = if stage.reason == "RollbackStuck" { "the rollback goes on" } else { done }.to_owned();
-            return Some(Self { occasion: Occasion::Blocked, state, message, done, hidden });
+            let done = if stage.reason == "RollbackStuck" {
+                "the rollback goes on"
+            } else {
+                "the stage is Blocked: nothing more is given to it until a person decides or a newer release comes"
+            };
+            return Some(Self {
+                occasion: Occasion::Blocked,
+                state: format!("Blocked {}", stage.reason),
+                message: stage.message.clone(),
+                done: done.to_owned(),
+                hidden,
+            });
         }
         let rollback = stage.rollback.as_ref()?;
         let bad = label(&rollback.bad);
-        let done = match &rollback.quarantine {
-            Some(name) => {
-                format!("{bad} is held back everywhere (Quarantine {name}) and is being taken back")
-            }
-            None => format!("{bad} is being taken back"),
-        };
-        let (state, message) = (format!("RollingBack {}", rollback.attempt), rollback.message.clone());
-        Some(Self { occasion: Occasion::RollingBack, state, message, done, hidden })
+        Some(Self {
+            occasion: Occasion::RollingBack,
+            state: format!("RollingBack {}", rollback.attempt),
+            message: rollback.message.clone(),
+            done: match &rollback.quarantine {
+                Some(name) => {
+                    format!("{bad} is held back everywhere (Quarantine {name}) and is being taken back")
+                }
+                None => format!("{bad} is being taken back"),
+            },
+            hidden,
+        })
     }
 }

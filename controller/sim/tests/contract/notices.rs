@@ -77,8 +77,8 @@ fn a_rollback_is_one_page_that_ends_by_itself_and_comes_before_the_first_pod_goe
     assert!(page.done.contains("is held back everywhere (Quarantine 0-29-0-"), "{}", page.done);
     assert_eq!(page.next, "lockkeeper explain otel -n platform");
     assert!(end.message.contains("0.29.0 was taken back to 0.28.0"), "{}", end.message);
-    let noticed = |r: &lockkeeper_sim::Record| matches!(&r.what, Effect::Noticed(n) if n.id == page.id);
-    let at = story.world.records.iter().position(noticed).unwrap();
+    let is_page = |r: &lockkeeper_sim::Record| matches!(&r.what, Effect::Noticed(n) if n.id == page.id);
+    let at = story.world.records.iter().position(is_page).unwrap();
     let back = story.world.records.iter().position(|r| matches!(&r.what, Effect::Moved { from, .. } if from.ends_with(lockkeeper_sim::release("0.29.0").digest.as_str())));
     assert!(back.is_some_and(|back| at < back), "told at {at}, moved back at {back:?}");
     assert!(story.world.stored.notices.is_empty(), "{:?}", story.world.stored.notices);

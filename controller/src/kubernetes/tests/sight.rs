@@ -371,7 +371,7 @@ fn concluded(scene: &Scene, name: &str, failing: Option<Failure>) -> Status {
         catalogue: Catalogue { ranking: None, failing },
         answers: Answers::default(),
         signals: std::collections::BTreeMap::new(),
-        notices: Default::default(),
+        notices: lockkeeper_core::notices::NoticesSeen::default(),
         stages: view.stages,
         pins: view.pins,
         quarantines: view.quarantines,
