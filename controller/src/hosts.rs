@@ -33,6 +33,8 @@ pub enum HostKind {
     Registry,
     /// A proxy through which one is reached.
     Proxy,
+    /// A server of repositories.
+    Git,
     /// A server that signals are measured by.
     Signal,
     /// Where the keys are published that senders of hooks sign with.
@@ -46,6 +48,7 @@ impl fmt::Display for HostKind {
         f.write_str(match self {
             Self::Registry => "registry",
             Self::Proxy => "proxy",
+            Self::Git => "git",
             Self::Signal => "signal",
             Self::Keys => "key",
             Self::Notify => "notify",
@@ -295,7 +298,11 @@ impl PolicyResolver {
         Self { kind, policy, lookup, filter }
     }
 
-    async fn addresses(
+    /// The addresses of a name that may be dialled, for programs that dial by themselves.
+    ///
+    /// # Errors
+    /// None of them may be, or there is none.
+    pub async fn addresses(
         self,
         name: String,
     ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {

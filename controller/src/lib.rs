@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod election;
+pub mod git;
 pub mod hooks;
 pub mod hosts;
 pub mod http;

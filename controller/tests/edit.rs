@@ -136,7 +136,8 @@ fn a_policy_s_git_targets_are_edited_in_a_checkout() {
             "apiVersion: lockkeeper.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {{name: api, namespace: apps}}\nspec:\n  \
              image: ghcr.io/acme/api\n  pullFrom: [harbor.example.com/acme/api]\n  select: {{semver: {{range: '*'}}}}\n  \
              stages:\n  - name: dev\n    targets: [{{pods: {{selector: {{matchLabels: {{a: b}}}}}}}}]\n  - name: prod\n    \
-             targets:\n    - git: {{url: 'https://git.example.com/x', branch: main, edits: {edits}}}\n"
+             targets:\n    - git: {{url: 'https://git.example.com/x', branch: main, edits: {edits}}}\n      \
+             observe: {{pods: {{selector: {{matchLabels: {{a: b}}}}}}}}\n"
         )
     };
     let files = [
@@ -182,7 +183,7 @@ fn a_policy_s_git_targets_are_edited_in_a_checkout() {
         ("[{marker: {path: a/.git/config}}]", "leads out"),
         ("[{marker: {path: 'C:\\x'}}]", "is not relative"),
         ("[{marker: {pth: a}}]", "\"pth\""),
-        ("[{sed: {path: a}}]", "none of kustomize"),
+        ("[{sed: {path: a}}]", "\"sed\""),
     ] {
         fs::write(here.path().join("policy.yaml"), policy(edits)).unwrap();
         let said = lockkeeper(here.path(), &args, "");

@@ -56,6 +56,10 @@ pub const WINDOWS: usize = 16;
 pub const NAMESPACES: usize = 64;
 /// Labels of a selector.
 pub const LABELS: usize = 16;
+/// Edits of a `git` target.
+pub const EDITS: usize = 16;
+/// Longest path within a repository, and longest name of a branch.
+pub const PATH: usize = 255;
 /// Containers named by a target.
 pub const CONTAINERS: usize = 16;
 /// Kinds named by a `workloads` target.

@@ -105,8 +105,10 @@ fn stage(policy: &Policy, stage: &Stage, put: &mut impl FnMut(&str, String)) {
     };
     put("drift", drift.to_owned());
     for (n, target) in stage.targets.iter().enumerate() {
-        put(&format!("targets.{n}.maxUnavailable"), amount(target.max_unavailable()));
-        put(&format!("targets.{n}.maxMoving"), target.max_moving().to_string());
+        if !matches!(target, Target::Git(_)) {
+            put(&format!("targets.{n}.maxUnavailable"), amount(target.max_unavailable()));
+            put(&format!("targets.{n}.maxMoving"), target.max_moving().to_string());
+        }
         match target {
             Target::Pods(pods) => {
                 let movement = match pods.movement {
@@ -116,6 +118,7 @@ fn stage(policy: &Policy, stage: &Stage, put: &mut impl FnMut(&str, String)) {
                 put(&format!("targets.{n}.move"), movement.to_owned());
             }
             Target::Workloads(workloads) => put(&format!("targets.{n}.kinds"), workloads.kinds.join(", ")),
+            Target::Git(git) => put(&format!("targets.{n}.branch"), git.remote.branch.clone()),
         }
     }
 }

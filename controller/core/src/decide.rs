@@ -90,7 +90,18 @@ fn run_stage(
     let Some(status) = life.stages.get(index).cloned() else { return };
     let mut turn = Turn { status, attempts: life.attempts, ..Turn::default() };
     stage::step(&view, &mut turn);
-    let Turn { status, mut actions, questions, asked, events, deadline, attempts, heard } = turn;
+    let Turn {
+        status,
+        mut actions,
+        questions,
+        asked,
+        deliveries,
+        commits,
+        events,
+        deadline,
+        attempts,
+        heard,
+    } = turn;
     // What new pods are born with changes before the pods that are there (stable: each kind keeps its order).
     actions.sort_by_key(Action::order);
     if let Some(slot) = decision.status.stages.get_mut(index) {
@@ -101,6 +112,8 @@ fn run_stage(
     decision.actions.extend(actions);
     decision.questions.extend(questions);
     decision.asked.extend(asked);
+    decision.deliveries.extend(deliveries);
+    decision.commits.extend(commits);
     decision.events.extend(events);
     decision.next_deadline = [decision.next_deadline, deadline].into_iter().flatten().min();
 }

@@ -4,6 +4,7 @@
 //! attempt: the status is written first.
 
 use crate::{
+    git::{Commit, Delivery},
     image::{Digest, Repository, Tag},
     observed::{ContainerKind, ObjectKey},
     pin::PinSpec,
@@ -24,6 +25,11 @@ pub struct Decision {
     pub questions: BTreeSet<Question>,
     /// What the next pass would like to have measured.
     pub asked: BTreeSet<SignalQuestion>,
+    /// What the next pass would like to know of the files of repositories.
+    pub deliveries: BTreeSet<Delivery>,
+    /// All commits that are due now: one that was due before and is not here any more is not made. They follow from the
+    /// status, as the actions do; one attempt makes one commit, however often it is due.
+    pub commits: Vec<Commit>,
     /// What people are told.
     pub events: Vec<Event>,
     /// When to look again even if nothing changes.

@@ -13,6 +13,7 @@ mod decide;
 pub mod decision;
 pub mod facts;
 pub mod gates;
+pub mod git;
 pub mod health;
 pub mod image;
 mod leftovers;

@@ -3,7 +3,10 @@
 //! Guarantees: every stage's predecessors stand above it (no cycles by construction), every selector has a label,
 //! every duration is positive and bounded. Made by `lockkeeper-api` from the wire types.
 
-use crate::{image::Repository, notices::Receiver, select::Selection, signals::Signal, signature::Verify};
+use crate::{
+    git::GitTarget, image::Repository, notices::Receiver, select::Selection, signals::Signal,
+    signature::Verify,
+};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use std::collections::BTreeMap;
 
@@ -191,6 +194,8 @@ pub enum Target {
     Pods(PodsTarget),
     /// Pod templates.
     Workloads(WorkloadsTarget),
+    /// Files of a repository; the pods that they lead to are looked at and never written.
+    Git(GitTarget),
 }
 
 impl Target {
@@ -200,6 +205,17 @@ impl Target {
         match self {
             Self::Pods(t) => &t.containers,
             Self::Workloads(t) => &t.containers,
+            Self::Git(t) => &t.containers,
+        }
+    }
+
+    /// The namespaces that its pods are in.
+    #[must_use]
+    pub fn namespaces(&self) -> &Namespaces {
+        match self {
+            Self::Pods(t) => &t.namespaces,
+            Self::Workloads(t) => &t.namespaces,
+            Self::Git(t) => &t.namespaces,
         }
     }
 
@@ -209,6 +225,7 @@ impl Target {
         match self {
             Self::Pods(t) => t.max_unavailable,
             Self::Workloads(t) => t.max_unavailable,
+            Self::Git(_) => Amount::Count(0),
         }
     }
 
@@ -218,6 +235,7 @@ impl Target {
         match self {
             Self::Pods(t) => t.max_moving,
             Self::Workloads(t) => t.max_moving,
+            Self::Git(_) => 0,
         }
     }
 }

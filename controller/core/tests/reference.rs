@@ -13,6 +13,9 @@ const OTHERS: &[&str] = &[
     "True",
     "False",
     "Unknown",
+    // A file's name, and who commits.
+    "Kustomization",
+    "Lockkeeper",
     // Names of types, for `Debug`.
     "Digest",
     "ImageRef",

@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["ports", "hosts", "lockkeeper_core"]),
     ("signals", &["ports", "hosts", "lockkeeper_core"]),
     ("notify", &["ports", "hosts", "lockkeeper_core"]),
+    ("git", &["ports", "hosts", "lockkeeper_core", "lockkeeper_edit"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
     ("signatures", &["ports", "lockkeeper_core"]),
     ("webhook", &["ports", "lockkeeper_core", "lockkeeper_api"]),

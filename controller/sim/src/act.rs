@@ -98,7 +98,7 @@ impl World {
         if self.settings.trace_evidence {
             self.trace(&seen);
         }
-        let Decision { status, actions, questions, asked, events, next_deadline } =
+        let Decision { status, actions, questions, asked, events, next_deadline, .. } =
             decide(&self.policy, &seen, self.now);
         self.questions = questions;
         self.measure(&asked);

@@ -52,6 +52,7 @@ impl World {
             answers: self.answers(),
             signals: self.signals.clone(),
             notices: self.notices(),
+            deliveries: std::collections::BTreeMap::new(),
             stages,
             pins: self.pins.clone(),
             quarantines: self.quarantines.clone(),

@@ -322,7 +322,7 @@ impl World {
                     target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
                         && self.namespaces_of(target).contains(&owner.namespace)
                 }
-                Target::Workloads(_) => false,
+                Target::Workloads(_) | Target::Git(_) => false,
             })
         })
     }

@@ -6,7 +6,9 @@
 //! process that led and does not any more ends at once with status 1. A standby follows everything and writes nothing;
 //! one that begins to lead lists everything anew before its first pass.
 
+mod background;
 mod begin;
+mod durations;
 mod why;
 
 use super::{
@@ -20,21 +22,19 @@ use crate::{
     election::{Election, Office},
     hooks::Desk,
     http::{self, Served},
-    kubernetes::{Kubernetes, birth, lease::LeaseStore, orphans},
-    ports::{Clock, Fence, Verifier as _},
+    kubernetes::{Kubernetes, lease::LeaseStore},
+    ports::{Clock, Fence},
     reconcile::{
         Reconciler, World,
-        lookups::{AccessCache, Lookups, Parts},
-        measurements::Measurements,
-        notices::Notices,
+        background::Background,
         queue::{Pace, Queue},
         vital::Signs,
     },
-    registry::credentials::SecretCredentials,
     telemetry::{self, LogFormat, Metrics},
     webhook,
 };
 use begin::begin;
+use durations::{birth_interval, orphan_after};
 use jiff::SignedDuration;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -91,28 +91,10 @@ pub struct Args {
     orphan_after: SignedDuration,
 }
 
-fn orphan_after(text: &str) -> Result<SignedDuration, String> {
-    match text.parse::<SignedDuration>() {
-        Ok(apart) if apart >= orphans::LEAST_APART => Ok(apart),
-        Ok(_) => Err(format!("write at least {:#}", orphans::LEAST_APART)),
-        Err(error) => Err(format!("{error}; write a duration such as 5m")),
-    }
-}
-
-fn birth_interval(text: &str) -> Result<SignedDuration, String> {
-    match text.parse::<SignedDuration>() {
-        Ok(every) if every >= birth::LEAST_APART => Ok(every),
-        Ok(_) => Err(format!("write at least {:#}", birth::LEAST_APART)),
-        Err(error) => Err(format!("{error}; write a duration such as 3m")),
-    }
-}
-
 /// Everything that runs.
 struct Controller {
     kubernetes: Arc<Kubernetes>,
-    lookups: Lookups,
-    measurements: Measurements,
-    notices: Notices,
+    background: Background,
     reconciler: Arc<Reconciler>,
     queue: Queue,
     signs: Arc<Signs>,
@@ -148,7 +130,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Some(address) => Some(webhook::listen(address).await?),
         None => None,
     };
-    let (hints, metrics) = (Arc::new(controller.lookups.clone()), Arc::clone(&controller.metrics));
+    let (hints, metrics) = (Arc::new(controller.background.lookups.clone()), Arc::clone(&controller.metrics));
     let leader = (controller.fence.clone(), Arc::clone(&controller.office));
     let hooks = args.hooks.open(&connection, &args.installation, hints, leader, metrics).await?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "lockkeeper begins");
@@ -174,31 +156,8 @@ impl Controller {
             Arc::new(queue.clone()),
             args.webhook_addr.is_some(),
         ));
-        let verifier = args.installation.verifier()?;
-        if let Some(root) = verifier.trusted_root() {
-            metrics.trusted_root(root);
-        }
-        let lookups = Lookups::new(Parts {
-            registry: Arc::new(connection.registry(&args.installation)?),
-            verifier: Arc::new(verifier),
-            access: AccessCache::new(
-                Arc::clone(&kubernetes) as _,
-                Arc::new(SecretCredentials),
-                Arc::new(connection.clouds(&args.installation)?),
-            ),
-            wakes: Arc::new(queue.clone()),
-            clock: Arc::clone(&clock) as _,
-            metrics: Arc::clone(&metrics),
-        });
-        let signals = Arc::new(connection.signals(&args.installation)?);
-        let measurements = Measurements::new(signals, Arc::clone(&kubernetes) as _, Arc::new(queue.clone()));
-        let notices = args.notify.open(
-            connection,
-            &args.installation,
-            (Arc::clone(&kubernetes), Arc::new(queue.clone())),
-            fence.clone(),
-            Arc::clone(&metrics),
-        )?;
+        let background =
+            background::build(args, connection, (&kubernetes, &queue), &fence, &metrics)?;
         let world = World {
             cluster: Arc::clone(&kubernetes) as _,
             policies: Arc::clone(&kubernetes) as _,
@@ -210,7 +169,7 @@ impl Controller {
         let reconciler = Reconciler::new(
             world,
             Arc::new(lockkeeper_core::decide),
-            (lookups.clone(), measurements.clone(), notices.clone()),
+            background.clone(),
             Arc::clone(&metrics),
             stop.clone(),
         );
@@ -218,9 +177,7 @@ impl Controller {
             Signs::new(queue.clone(), Arc::clone(&kubernetes) as _, clock as _, Arc::clone(&office) as _);
         Ok(Self {
             kubernetes,
-            lookups,
-            measurements,
-            notices,
+            background,
             reconciler: Arc::new(reconciler),
             queue,
             signs: Arc::new(signs),
@@ -294,7 +251,7 @@ impl Controller {
 
     fn background(&self, listener: TcpListener, end: &CancellationToken) -> JoinSet<String> {
         let mut tasks = JoinSet::new();
-        let (kubernetes, lookups) = (Arc::clone(&self.kubernetes), self.lookups.clone());
+        let (kubernetes, serving) = (Arc::clone(&self.kubernetes), end.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let served = Served {
             vital: Arc::clone(&self.signs) as _,
@@ -303,21 +260,8 @@ impl Controller {
             waiting: Arc::new(self.queue.clone()),
             clock,
         };
-        let (looking, measuring, serving) = (end.clone(), end.clone(), end.clone());
-        let (measurements, notices, telling) = (self.measurements.clone(), self.notices.clone(), end.clone());
-        tasks.spawn(async move {
-            measurements.run(measuring).await;
-            "measuring signals".to_owned()
-        });
-        tasks.spawn(async move {
-            notices.run(telling).await;
-            "telling people".to_owned()
-        });
+        background::spawn(&mut tasks, &self.background, end);
         tasks.spawn(async move { format!("following the cluster: {}", kubernetes.follow().await) });
-        tasks.spawn(async move {
-            lookups.run(looking).await;
-            "looking up registries".to_owned()
-        });
         tasks.spawn(async move {
             match http::serve(listener, served, serving).await {
                 Ok(()) => "serving HTTP".to_owned(),
@@ -369,6 +313,14 @@ impl Controller {
             }
             "making passes".to_owned()
         });
+        let (deliveries, office, stop) =
+            (self.background.deliveries.clone(), Arc::clone(&self.office), self.stop.clone());
+        tasks.spawn(async move {
+            if stop.run_until_cancelled(office.leads()).await.is_some() {
+                deliveries.run(stop).await;
+            }
+            "visiting repositories".to_owned()
+        });
         let (kubernetes, office) = (Arc::clone(&self.kubernetes), Arc::clone(&self.office));
         let (fence, stop, orphan_after) = (self.fence.clone(), self.stop.clone(), self.orphan_after);
         tasks.spawn(async move {
@@ -399,21 +351,5 @@ impl Controller {
         }
         self.office.close();
         finished && stored
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_may_not_look_gone_too_soon() {
-        assert_eq!(orphan_after("5m").unwrap(), orphans::APART);
-        for (text, part) in
-            [("4s", "at least 5s"), ("0s", "at least 5s"), ("-5m", "at least"), ("soon", "such as 5m")]
-        {
-            let error = orphan_after(text).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{ClusterArgs, Failure};
 use crate::{
+    git::{self, Git},
     hooks::google::{self, Google},
     hosts::{HostPolicy, Lookup, SystemLookup},
     kubernetes::{Kubernetes, Settings, WorkloadKind, client},
@@ -37,6 +38,10 @@ pub struct Registries {
     /// with this program. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     sigstore_trusted_root: Option<PathBuf>,
+    /// A folder for caches of the repositories that stages are delivered through; nothing in it has to be kept. Without
+    /// this the machine's folder for temporary files.
+    #[arg(long, value_name = "FOLDER")]
+    git_cache: Option<PathBuf>,
 }
 
 impl Registries {
@@ -86,6 +91,14 @@ impl Registries {
             let all = Some(all.as_slice()).filter(|all| !all.is_empty());
             registry::tls(all).map_err(|error| error.message)
         }))
+    }
+
+    /// The client of repositories.
+    pub fn git(&self, api_server: Option<IpAddr>) -> Result<Git, Failure> {
+        let folder = self.git_cache.clone().unwrap_or_else(git::usual_folder);
+        Git::new(self.hosts(api_server)?, Arc::new(SystemLookup), &folder).map_err(|error| {
+            Failure::Usage(format!("--git-cache {} cannot be used: {error}", folder.display()))
+        })
     }
 
     fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
@@ -228,6 +241,9 @@ impl Connection {
         config: notify::Config,
     ) -> Result<Notifiers, Failure> {
         installation.registries.notifiers(self.address, config)
+    /// For repositories.
+    pub fn git(&self, installation: &Installation) -> Result<Git, Failure> {
+        installation.registries.git(self.address)
     }
 
     /// For hooks.

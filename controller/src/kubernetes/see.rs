@@ -7,15 +7,16 @@
 use super::{
     watch::{
         pod::PodEntry,
-        world::{Watch, World, namespaces_of},
+        world::{Watch, World},
     },
     wire::{Selector, has_all},
 };
 use crate::ports::{ClusterView, PolicyKey};
 use jiff::Timestamp;
 use lockkeeper_core::{
+    git::GitTarget,
     observed::{Claim, Claimed, Owner, PodSeen, StageSeen, WorkloadSeen},
-    policy::{Mode, Policy, Stage, Target},
+    policy::{Mode, PodsTarget, Policy, Stage, Target},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +58,7 @@ fn see_stage(world: &World, policy: &Policy, stage: &Stage) -> StageSeen {
     let mut workloads: BTreeMap<(String, String, String), WorkloadSeen> = BTreeMap::new();
     let mut namespaces = Vec::new();
     for (index, target) in stage.targets.iter().enumerate() {
-        for namespace in world.usable(policy, namespaces_of(target)) {
+        for namespace in world.usable(policy, target.namespaces()) {
             found.extend(matching_pods(world, target, &namespace).into_iter().map(|entry| (index, entry)));
             for workload in matching_workloads(world, target, &namespace) {
                 let key = (namespace.clone(), workload.kind.clone(), workload.key.name.clone());
@@ -75,7 +76,7 @@ fn see_stage(world: &World, policy: &Policy, stage: &Stage) -> StageSeen {
     platforms.dedup();
     StageSeen {
         stale_since: stale_since(world, stage),
-        terminating: stage.targets.iter().flat_map(|t| world.terminating(policy, namespaces_of(t))).collect(),
+        terminating: stage.targets.iter().flat_map(|t| world.terminating(policy, t.namespaces())).collect(),
         birth_pinning: world.birth_pinning(),
         platforms,
         namespaces,
@@ -106,7 +107,7 @@ fn stale_since(world: &World, stage: &Stage) -> Option<Timestamp> {
         .iter()
         .filter_map(|target| match target {
             Target::Workloads(target) => Some(target.kinds.iter().map(String::as_str)),
-            Target::Pods(_) => None,
+            Target::Pods(_) | Target::Git(_) => None,
         })
         .flatten()
         .collect();
@@ -131,7 +132,9 @@ fn stale_since(world: &World, stage: &Stage) -> Option<Timestamp> {
 fn matching_pods<'a>(world: &'a World, target: &Target, namespace: &str) -> Vec<&'a PodEntry> {
     let all = world.pods.in_namespace(namespace).map(|(_, entry)| entry);
     match target {
-        Target::Pods(target) => all.filter(|entry| has_all(&entry.labels, &target.match_labels)).collect(),
+        Target::Pods(PodsTarget { match_labels, .. }) | Target::Git(GitTarget { match_labels, .. }) => {
+            all.filter(|entry| has_all(&entry.labels, match_labels)).collect()
+        }
         Target::Workloads(_) => {
             let selected: BTreeSet<(&str, &str)> = matching_workloads(world, target, namespace)
                 .into_iter()
@@ -191,7 +194,7 @@ fn see_pod(
 /// What its rivals claim in the namespaces of this one: those that write (one that only observes would give nothing up).
 fn claims(world: &World, policy: &Policy, key: &PolicyKey) -> Vec<Claim> {
     let targets = policy.stages.iter().flat_map(|stage| &stage.targets);
-    let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, namespaces_of(t))).collect();
+    let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, t.namespaces())).collect();
     let writing = world.rivals(policy, key, &mine).filter(|rival| rival.mode == Mode::Enforce);
     writing.flat_map(|rival| claims_of(world, rival, &mine)).collect()
 }
@@ -210,7 +213,7 @@ fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<C
         for target in &stage.targets {
             let containers: BTreeSet<String> = target.containers().iter().cloned().collect();
             for namespace in
-                world.usable(policy, namespaces_of(target)).into_iter().filter(|n| within.contains(n))
+                world.usable(policy, target.namespaces()).into_iter().filter(|n| within.contains(n))
             {
                 match target {
                     Target::Pods(pods) => claim(Claimed::Pods {
@@ -219,6 +222,8 @@ fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<C
                         repositories: policy.repositories().cloned().collect(),
                         containers: containers.clone(),
                     }),
+                    // Whatever applies the files owns those pods: nothing of ours writes them.
+                    Target::Git(_) => {}
                     Target::Workloads(_) => {
                         for workload in matching_workloads(world, target, &namespace) {
                             let governed = governed(policy, &containers, workload);

@@ -4,10 +4,10 @@
 //! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own ServiceAccount, used
 //! for it alone and never shown. Policies are woken when an answer came. May not: decide what an answer means.
 
-use super::lanes::Lanes;
+use super::{lanes::Lanes, secrets::Secrets};
 use crate::ports::{
-    Cluster, EffectError, Identity, PolicyKey, Wakes,
-    signals::{Measure, SignalAccess, SignalCredential, SignalError, SignalSource},
+    Cluster, Identity, PolicyKey, Wakes,
+    signals::{Measure, SignalAccess, SignalError, SignalSource},
 };
 use futures::FutureExt as _;
 use lockkeeper_core::signals::{ArmAnswer, SignalAnswer, SignalKey, SignalQuestion};
@@ -15,17 +15,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Questions under way at once.
 const PARALLEL: usize = 16;
-/// How long what was read of a Secret is used before it is read again.
-const REREAD: Duration = Duration::from_mins(1);
-/// Secrets that are remembered.
-const SECRETS: usize = 1000;
 
 /// The service. Clones share one state.
 #[derive(Clone)]
@@ -35,7 +30,7 @@ pub struct Measurements {
 
 struct Shared {
     source: Arc<dyn SignalSource>,
-    cluster: Arc<dyn Cluster>,
+    secrets: Secrets,
     wakes: Arc<dyn Wakes>,
     state: Mutex<State>,
     changed: Notify,
@@ -49,7 +44,6 @@ type Waiting = (Id, String);
 struct State {
     by_policy: BTreeMap<PolicyKey, BTreeMap<SignalKey, Slot>>,
     waiting: Lanes<Waiting>,
-    secrets: BTreeMap<(Identity, String), (Instant, SignalAccess)>,
 }
 
 /// One question.
@@ -64,7 +58,7 @@ impl Measurements {
     /// A service that knows nothing yet.
     pub fn new(source: Arc<dyn SignalSource>, cluster: Arc<dyn Cluster>, wakes: Arc<dyn Wakes>) -> Self {
         let (state, changed) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { source, cluster, wakes, state, changed }) }
+        Self { shared: Arc::new(Shared { source, secrets: Secrets::new(cluster), wakes, state, changed }) }
     }
 
     /// These are the questions of `policy` now; what it does not ask any more is forgotten.
@@ -74,7 +68,7 @@ impl Measurements {
             return;
         }
         let mut state = self.lock();
-        let State { by_policy, waiting, .. } = &mut *state;
+        let State { by_policy, waiting } = &mut *state;
         let slots = by_policy.entry(policy.clone()).or_default();
         slots.retain(|key, _| asked.iter().any(|question| question.key == *key));
         for question in asked {
@@ -182,7 +176,7 @@ impl Measurements {
             Err(SignalError { refused, message }) => {
                 if refused && let Some(secret) = &slot.question.secret {
                     // It may have been rotated.
-                    self.lock().secrets.remove(&(slot.identity.clone(), secret.clone()));
+                    self.shared.secrets.refused(&slot.identity, secret);
                 }
                 tracing::debug!(signal = slot.question.key.signal, message, "a signal could not be measured");
                 ArmAnswer::Failed(message)
@@ -191,28 +185,10 @@ impl Measurements {
     }
 
     async fn access(&self, slot: &Slot) -> Result<SignalAccess, String> {
-        let Some(name) = &slot.question.secret else { return Ok(SignalAccess::default()) };
-        let key = (slot.identity.clone(), name.clone());
-        let held = self.lock().secrets.get(&key).cloned();
-        if let Some((at, access)) = held
-            && at.elapsed() < REREAD
-        {
-            return Ok(access);
+        match &slot.question.secret {
+            Some(name) => self.shared.secrets.read(&slot.identity, name).await,
+            None => Ok(SignalAccess::default()),
         }
-        let place = format!("secretRef: Secret {}/{name}", slot.identity.namespace);
-        let values = self.shared.cluster.secret(&slot.identity, name).await.map_err(|error| match error {
-            EffectError::Outdated(_) => {
-                format!("{place} is not there; create it with token, or username and password")
-            }
-            error => format!("{place} could not be read: {error}"),
-        })?;
-        let access = access_of(&values).map_err(|why| format!("{place}: {why}"))?;
-        let mut state = self.lock();
-        if state.secrets.len() >= SECRETS {
-            state.secrets.clear();
-        }
-        state.secrets.insert(key, (Instant::now(), access.clone()));
-        Ok(access)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -225,36 +201,4 @@ impl Measurements {
 fn failed(slot: &Slot, why: &str) -> SignalAnswer {
     let failed = ArmAnswer::Failed(why.to_owned());
     SignalAnswer { candidate: failed.clone(), baseline: slot.question.baseline.as_ref().map(|_| failed) }
-}
-
-/// What a Secret of a signal says.
-///
-/// # Errors
-/// Which key is wrong and why; never its value.
-pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, String> {
-    let text = |key: &str| match values.get(key) {
-        None => Ok(None),
-        Some(value) => match std::str::from_utf8(value) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(_) => Err(format!("key {key} is no text; write it anew")),
-        },
-    };
-    let credential = match (text("token")?, text("username")?, text("password")?) {
-        (Some(_), Some(_), _) => return Err("it has token and username; remove one of them".to_owned()),
-        (Some(token), None, _) => Some(SignalCredential::Bearer(token)),
-        (None, Some(user), password) => Some(SignalCredential::Basic(user, password.unwrap_or_default())),
-        (None, None, Some(_)) => return Err("it has password and no username; add it".to_owned()),
-        (None, None, None) => None,
-    };
-    let mut headers = Vec::new();
-    for key in values.keys() {
-        if let (Some(name), Some(value)) = (key.strip_prefix("header."), text(key)?) {
-            headers.push((name.to_owned(), value));
-        }
-    }
-    let authority = values.get("ca.crt").cloned();
-    if credential.is_none() && headers.is_empty() && authority.is_none() {
-        return Err("it has none of token, username, ca.crt and header.NAME; add one of them".to_owned());
-    }
-    Ok(SignalAccess { credential, authority, headers })
 }

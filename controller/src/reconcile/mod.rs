@@ -4,7 +4,9 @@
 //! that is stored (I6); a pass that finds nothing new writes nothing (I7); a failing policy fails alone (I14).
 //! Assumes: the scheduler makes at most one pass per policy at a time. May not: know an adapter, or decide.
 
+pub mod background;
 pub mod change;
+pub mod deliveries;
 pub mod execute;
 pub mod invalid;
 mod lanes;
@@ -17,6 +19,7 @@ mod pass;
 pub mod queue;
 pub mod refusals;
 pub mod report;
+pub mod secrets;
 mod tell;
 pub mod vital;
 

@@ -4,6 +4,7 @@
 //! what is returned. May not: write, decide, or leave out a failure.
 
 use super::{
+    deliveries::Deliveries,
     lookups::{Asked, Cadence, Lookups, Rankings, Scan, Source},
     measurements::Measurements,
     memory::Memory,
@@ -39,6 +40,8 @@ pub struct Eyes<'a> {
     pub measurements: Option<&'a Measurements>,
     /// What was told; none where nobody is (a plan).
     pub notices: Option<&'a Notices>,
+    /// What files of repositories say; none where nobody looks (a plan).
+    pub deliveries: Option<&'a Deliveries>,
 }
 
 impl Eyes<'_> {
@@ -68,6 +71,7 @@ impl Eyes<'_> {
             answers,
             signals: self.measurements.map(|all| all.answers(&stored.key)).unwrap_or_default(),
             notices: self.notices.map(|all| all.seen(&stored.key)).unwrap_or_default(),
+            deliveries: self.deliveries.map(|all| all.answers(&stored.key)).unwrap_or_default(),
             stages,
             pins: view.pins,
             quarantines: view.quarantines,

@@ -1,13 +1,12 @@
 //! The pipeline itself.
 
 use super::{
+    background::Background,
     change::Change,
     execute::{Done, Hands, execute},
     invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
-    lookups::{Lookups, Rankings},
-    measurements::Measurements,
+    lookups::Rankings,
     memory::{Memories, Memory, Resumed},
-    notices::Notices,
     observe::{Eyes, ObserveError, cadence},
     queue::Outcome,
     report::{Pen, ReportError, Reported},
@@ -62,9 +61,7 @@ pub struct World {
 pub struct Reconciler {
     world: World,
     decide: Arc<Decide>,
-    lookups: Lookups,
-    measurements: Measurements,
-    notices: Notices,
+    background: Background,
     rankings: Rankings,
     memories: Memories,
     metrics: Arc<Metrics>,
@@ -95,12 +92,12 @@ impl Reconciler {
     pub fn new(
         world: World,
         decide: Arc<Decide>,
-        (lookups, measurements, notices): (Lookups, Measurements, Notices),
+        background: Background,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let (rankings, memories) = (Rankings::default(), Memories::default());
-        Self { world, decide, lookups, measurements, notices, rankings, memories, metrics, stop }
+        Self { world, decide, background, rankings, memories, metrics, stop }
     }
 
     /// One pass over one policy.
@@ -161,8 +158,9 @@ impl Reconciler {
         }
         match &stored.policy {
             Err(messages) => {
-                self.lookups.forget(&stored.key);
-                self.measurements.forget(&stored.key);
+                self.background.lookups.forget(&stored.key);
+                self.background.measurements.forget(&stored.key);
+                self.background.deliveries.forget(&stored.key);
                 self.refuse(&stored, INVALID_SPEC, messages, &mut memory).await
             }
             Ok(policy) => self.proceed(&stored, policy, &mut memory).await,
@@ -191,15 +189,16 @@ impl Reconciler {
         memory: &mut Memory,
     ) -> Result<(Outcome, &'static str), PassError> {
         if memory.is_asked_to_look(stored) {
-            self.lookups.look_now(&stored.key);
+            self.background.lookups.look_now(&stored.key);
         }
         self.ask_for_rights(&stored.identity, memory).await;
         let eyes = Eyes {
             cluster: &*self.world.cluster,
-            lookups: &self.lookups,
+            lookups: &self.background.lookups,
             rankings: &self.rankings,
-            measurements: Some(&self.measurements),
-            notices: Some(&self.notices),
+            measurements: Some(&self.background.measurements),
+            notices: Some(&self.background.notices),
+            deliveries: Some(&self.background.deliveries),
         };
         let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);
@@ -207,18 +206,22 @@ impl Reconciler {
             return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
         }
         let now = self.world.clock.now();
-        let Decision { mut status, actions, questions, asked, events, next_deadline } =
-            debug_span!("decide").in_scope(|| (self.decide)(policy, &observed, now));
+        let decision = debug_span!("decide").in_scope(|| (self.decide)(policy, &observed, now));
+        let Decision { mut status, actions, questions, asked, deliveries, commits, events, next_deadline } =
+            decision;
         status.effective = lockkeeper_api::effective(policy);
         let cadence = cadence(policy, &observed);
         debug_span!("ask", questions = questions.len()).in_scope(|| {
-            self.lookups.ask_all(stored, policy, &cadence, questions);
-            self.measurements.ask(&stored.key, &stored.identity, asked);
+            self.background.lookups.ask_all(stored, policy, &cadence, questions);
+            self.background.measurements.ask(&stored.key, &stored.identity, asked);
+            self.background.deliveries.ask(&stored.key, &stored.identity, deliveries);
         });
         self.metrics.stages(&stored.key, &status);
         let reported = self.pen().report(stored, memory, status).instrument(debug_span!("report")).await?;
         // What is stored, and before anything is done to a pod: a page does not wait for a rollback.
-        self.notices.tell(&stored.key, &stored.identity, policy, &memory.stored.notices.outbox);
+        self.background.notices.tell(&stored.key, &stored.identity, policy, &memory.stored.notices.outbox);
+        // Handed over behind the status that holds their attempts; the fence is asked again before each push.
+        self.background.deliveries.commit(&stored.key, commits);
         let done = self.hands(stored, policy).carry_out(&actions, memory).await;
         self.publish(stored, &events).await;
         let told = memory.telling.of(policy, &memory.latest, &observed.stages, &done.succeeded);
@@ -308,9 +311,7 @@ impl Reconciler {
     fn forget(&self, key: &PolicyKey) {
         self.memories.forget(key);
         self.rankings.forget(key);
-        self.lookups.forget(key);
-        self.measurements.forget(key);
-        self.notices.forget(key);
+        self.background.forget(key);
         self.metrics.forget(key);
     }
 }

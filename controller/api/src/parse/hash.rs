@@ -7,6 +7,7 @@
 use super::scalar::duration_text;
 use jiff::SignedDuration;
 use lockkeeper_core::{
+    git::FileEdit,
     image::Digest,
     policy::{Amount, HealthSettings, Movement, Namespaces, Target, Wave},
     signals::Signal,
@@ -64,6 +65,24 @@ fn target(target: &Target) -> Value {
             amount(t.max_unavailable),
             t.max_moving,
         ]),
+        // The Secret is left out: a rotated credential delivers the same.
+        Target::Git(t) => json!([
+            "git",
+            t.remote.url,
+            t.remote.branch,
+            t.edits.iter().map(edit).collect::<Vec<_>>(),
+            namespaces(&t.namespaces),
+            pairs(&t.match_labels),
+            t.containers,
+        ]),
+    }
+}
+
+fn edit(edit: &FileEdit) -> Value {
+    match edit {
+        FileEdit::Kustomize { path, name } => json!(["kustomize", path, name]),
+        FileEdit::HelmValues { path, image } => json!(["helmValues", path, image]),
+        FileEdit::Marker { path } => json!(["marker", path]),
     }
 }
 

@@ -4,6 +4,7 @@
 //! mistakes; each names field, value (credentials left out, at most 100 characters), reason and fix. Pure.
 
 mod error;
+mod git;
 pub(crate) mod hash;
 mod notify;
 pub(crate) mod scalar;

@@ -1,6 +1,7 @@
 //! `spec.stages[].targets`.
 
 use super::error::Errors;
+use super::git;
 use crate::{
     bounds, defaults,
     spec::{self, LabelSelector},
@@ -16,17 +17,24 @@ pub(super) fn parse(errors: &mut Errors, path: &str, targets: &[spec::Target]) -
 }
 
 fn one(errors: &mut Errors, path: &str, target: &spec::Target) -> Option<Target> {
-    match (&target.pods, &target.workloads) {
-        (Some(target), None) => pods(errors, &format!("{path}.pods"), target).map(Target::Pods),
-        (None, Some(target)) => {
+    if target.observe.is_some() && target.git.is_none() {
+        let fix = "remove it, or give git beside it";
+        errors.add(format!("{path}.observe"), "pods", "stands beside no git", fix);
+    }
+    match (&target.pods, &target.workloads, &target.git) {
+        (Some(target), None, None) => pods(errors, &format!("{path}.pods"), target).map(Target::Pods),
+        (None, Some(target), None) => {
             workloads(errors, &format!("{path}.workloads"), target).map(Target::Workloads)
         }
-        (None, None) => {
-            errors.add(path, "", "has no target", "set pods or workloads");
+        (None, None, Some(git)) => git::parse(errors, path, git, target.observe.as_ref()).map(Target::Git),
+        (None, None, None) => {
+            errors.add(path, "", "has no target", "set pods, workloads or git");
             None
         }
-        (Some(_), Some(_)) => {
-            errors.add(path, "pods, workloads", "are two targets in one", "make an entry for each");
+        (pods, workloads, git) => {
+            let all = [("pods", pods.is_some()), ("workloads", workloads.is_some()), ("git", git.is_some())];
+            let named: Vec<&str> = all.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+            errors.add(path, &named.join(", "), "are several targets in one", "make an entry for each");
             None
         }
     }
@@ -70,7 +78,7 @@ fn workloads(errors: &mut Errors, path: &str, target: &spec::WorkloadsTarget) ->
     })
 }
 
-fn namespaces(
+pub(super) fn namespaces(
     errors: &mut Errors,
     path: &str,
     named: &[String],
@@ -99,7 +107,7 @@ fn namespaces(
     }
 }
 
-fn labels(errors: &mut Errors, path: &str, selector: &LabelSelector) -> BTreeMap<String, String> {
+pub(super) fn labels(errors: &mut Errors, path: &str, selector: &LabelSelector) -> BTreeMap<String, String> {
     let labels = &selector.match_labels;
     if labels.is_empty() {
         errors.add(path, "", "holds no label and would match everything", "give at least one label");
@@ -111,7 +119,7 @@ fn labels(errors: &mut Errors, path: &str, selector: &LabelSelector) -> BTreeMap
     labels.clone()
 }
 
-fn containers(errors: &mut Errors, path: &str, names: &[String]) -> Vec<String> {
+pub(super) fn containers(errors: &mut Errors, path: &str, names: &[String]) -> Vec<String> {
     let path = format!("{path}.containers");
     errors.count(&path, names.len(), 0, bounds::CONTAINERS);
     for (n, name) in names.iter().enumerate() {

@@ -302,9 +302,12 @@ fn targets_are_one_thing_each_and_never_everything() {
     let pods = json!({"selector": {"matchLabels": {"a": "b"}}});
     one(
         &[("/spec/stages/0/targets/0", json!({}))],
-        &["spec.stages[0].targets[0]: ", "set pods or workloads"],
+        &["spec.stages[0].targets[0]: ", "set pods, workloads or git"],
     );
-    one(&[("/spec/stages/0/targets/0", json!({"pods": pods, "workloads": pods}))], &["two targets in one"]);
+    one(
+        &[("/spec/stages/0/targets/0", json!({"pods": pods, "workloads": pods}))],
+        &["several targets in one"],
+    );
     one(&[("/spec/stages/0/targets/0/pods/selector/matchLabels", json!({}))], &["would match everything"]);
     let both = [
         ("/spec/stages/0/targets/0/pods/namespaces", json!(["a"])),
@@ -580,4 +583,37 @@ fn a_signal_is_part_of_what_a_verification_is_bound_to_and_its_secret_is_not() {
     assert_ne!(one, hash(&with_signal(&json!({"compare": {"margin": "20%"}}))));
     let prometheus = json!({"address": "http://prometheus.monitoring:9090", "query": "p95{pod=~\"$(pods)\"}", "secretRef": {"name": "s"}});
     assert_eq!(one, hash(&with_signal(&json!({"prometheus": prometheus}))));
+}
+
+#[test]
+fn row_31_to_34_a_git_target_stays_in_its_repository_and_speaks_https() {
+    let git = |field: &str, value: Value| {
+        let mut target = json!({
+            "git": {"url": "https://git.example.com/x", "branch": "main", "edits": [{"marker": {"path": "prod"}}]},
+            "observe": {"pods": {"selector": {"matchLabels": {"app": "a"}}}},
+        });
+        set(&mut target, field, value);
+        [("/spec/stages/0/targets/0", target)]
+    };
+    let target =
+        parse(&policy(&git("/git/branch", json!("release/1")))).unwrap().stages[0].targets[0].clone();
+    assert!(matches!(target, lockkeeper_core::policy::Target::Git(git) if git.remote.branch == "release/1"));
+    let path = "spec.stages[0].targets[0]";
+    for (field, value, place, why) in [
+        ("/git/url", json!("http://git.example.com/x"), "git.url", "https://"),
+        ("/git/url", json!("ext::sh -c id"), "git.url", "https://"),
+        ("/git/branch", json!("--upload-pack=x"), "git.branch", "short name"),
+        ("/git/edits/0/marker/path", json!("../../etc"), "git.edits[0].marker.path", "leads out"),
+        ("/git/edits/0/marker/path", json!("a/.git/config"), "git.edits[0].marker.path", "leads out"),
+        ("/git/edits/0/marker/path", json!("/etc/passwd"), "git.edits[0].marker.path", "not relative"),
+        ("/git/edits/0/marker/path", json!("C:\\x"), "git.edits[0].marker.path", "not relative"),
+        ("/git/edits/0/kustomize", json!({"path": "a"}), "git.edits[0]", "not one edit"),
+        ("/git/secretRef", json!({"name": "other/bot"}), "git.secretRef.name", "other/bot"),
+        ("/observe", Value::Null, "observe", "is missing"),
+        ("/pods", json!({"selector": {"matchLabels": {"a": "b"}}}), "", "are several targets in one"),
+    ] {
+        one(&git(field, value), &[path, place, why]);
+    }
+    let found = mistakes(&git("/git/url", json!("https://u:s3cret@git.example.com/x")));
+    assert!(found[0].contains("a user or a password") && !found[0].contains("s3cret"), "{found:?}");
 }

@@ -4,12 +4,14 @@
 //! it becomes a message about one field of one policy and never an error of the whole list. Only
 //! [`parse`](crate::parse) gives these texts a meaning.
 
+mod git;
 mod health;
 mod notify;
 mod select;
 mod signal;
 mod stage;
 
+pub use git::{GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe, ObservedPods};
 pub use health::{Health, Require};
 pub use notify::{Channel, Notifier};
 pub use select::{
@@ -17,6 +19,7 @@ pub use select::{
     TagOrder, TextSelection, Verify,
 };
 pub use signal::{Compare, Prometheus, Signal};
+use stage::namespaces_rule;
 pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};
 
 use crate::{bounds, schema, status::PolicyStatus};

@@ -1,5 +1,6 @@
 //! `spec.stages` as they are on the wire.
 
+use super::git::{GitTarget, Observe};
 use crate::{bounds, schema};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -106,8 +107,11 @@ pub struct Wave {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-    "has(self.pods) != has(self.workloads)",
-    "a target is exactly one of pods and workloads; set one of them, and make another target for the other",
+    "(has(self.pods) ? 1 : 0) + (has(self.workloads) ? 1 : 0) + (has(self.git) ? 1 : 0) == 1",
+    "a target is exactly one of pods, workloads and git; set one of them, and make another target for the others",
+), schema::rule(
+    "has(self.git) == has(self.observe)",
+    "observe names the pods that a git target's files lead to; give it with git, and with nothing else",
 )]))]
 pub struct Target {
     /// Pods, wherever they came from: at birth and in place.
@@ -116,6 +120,13 @@ pub struct Target {
     /// Pod templates; their pods get the waves in place before the template is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workloads: Option<WorkloadsTarget>,
+    /// Files of a repository, which another tool applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitTarget>,
+    /// With `git`: the pods that its files lead to. They are never written; the soak starts when all of them have the
+    /// release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
 }
 
 /// The pods that match, the containers that run one of the policy's repositories.
@@ -193,7 +204,7 @@ pub struct LabelSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
-fn namespaces_rule() -> serde_json::Value {
+pub(super) fn namespaces_rule() -> serde_json::Value {
     serde_json::json!([schema::rule(
         "!has(self.namespaces) || !has(self.namespaceSelector)",
         "namespaces are either named or selected by label; remove namespaces or namespaceSelector",

@@ -67,6 +67,7 @@ impl<'a> Known<'a> {
             answers: Answers::default(),
             signals: BTreeMap::new(),
             notices: NoticesSeen::default(),
+            deliveries: BTreeMap::new(),
             stages: policy.stages.iter().map(|_| StageSeen::default()).collect(),
             pins: Vec::new(),
             quarantines,

@@ -14,6 +14,7 @@ pub use pods::{ContainerKind, ContainerSeen, Moved, NotAMark, Owner, PodPhase, P
 pub use workloads::WorkloadSeen;
 
 use crate::{
+    git::{Delivery, FilesSeen},
     image::Platform,
     notices::NoticesSeen,
     pin::PinSpec,
@@ -43,6 +44,8 @@ pub struct Observed {
     pub signals: BTreeMap<SignalKey, SignalAnswer>,
     /// What became of messages to people outside, and whom the installation names.
     pub notices: NoticesSeen,
+    /// What the files of repositories were found to say, of what earlier passes asked. A missing key is not answered yet.
+    pub deliveries: BTreeMap<Delivery, Answer<FilesSeen>>,
     /// One per stage of the policy, in its order.
     pub stages: Vec<StageSeen>,
     /// The pins that carry this policy's uid or name, in all namespaces.

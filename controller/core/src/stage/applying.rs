@@ -4,7 +4,8 @@
 //! the others move; every write that gives something the candidate asks for an open gate (decision 11).
 
 use super::{
-    PodView, StageView, Turn, Wait, flight, judge, moves, pins, signals, soaking, taking_back, templates,
+    PodView, StageView, Turn, Wait, deliveries, flight, judge, moves, pins, signals, soaking, taking_back,
+    templates,
 };
 use crate::{
     decision::{EventType, Purpose},
@@ -61,7 +62,10 @@ fn too_long(view: &StageView<'_>, turn: &mut Turn, wait: &Wait) -> bool {
     }
     let status = &turn.status;
     let still = status.phase == Phase::Applying && status.reason == wait.reason;
-    let counts = matches!(wait.reason, "Applying" | "WaveUnstable" | "Contested" | "NoData");
+    let counts = matches!(
+        wait.reason,
+        "Applying" | "WaveUnstable" | "Contested" | "NoData" | "Committing" | "AwaitingSync" | "EditRefused"
+    );
     let Some(since) = status.since.filter(|_| still && counts) else { return false };
     let over = since.saturating_add(view.stage.max_soak).unwrap_or(view.now);
     turn.wake(over);
@@ -245,13 +249,16 @@ fn first_is_on_its_way(view: &StageView<'_>, flight: &Flight) -> bool {
 fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Option<Wait> {
     let name = label(&flight.release);
     let left = moves::waits_for_it(view, &flight.release, &flight.attempt).count();
-    let work = left > 0 || templates::behind(view, &flight.release) > 0 || !pins_say_it(turn, flight);
+    let files = deliveries::give(view, turn, flight);
+    let templates_behind = templates::behind(view, &flight.release) > 0;
+    let work = left > 0 || templates_behind || !files.commits.is_empty() || !pins_say_it(turn, flight);
     if let Some(held) = pins::held(view, turn, flight) {
         return Some(held);
     }
     if work && let Some(closed) = closed(view, flight) {
         return Some(closed);
     }
+    turn.commits.extend(files.commits);
     templates::change(view, turn, &flight.release, Purpose::Promote);
     if let Some(contested) = templates::contested(view, turn, &flight.release) {
         return Some(Wait::new("Contested", format!("{name}: {contested}")));
@@ -263,6 +270,9 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     }
     for pod in batch {
         turn.actions.extend(moves::action(view, pod, &flight.release, &flight.attempt, Purpose::Promote));
+    }
+    if let Some(wait) = files.wait.or_else(|| deliveries::awaited(view, turn, &flight.release)) {
+        return Some(wait);
     }
     let mine = view.live().filter(|p| p.asked(&flight.release));
     let unready = mine.filter(|p| !up(p, flight)).count();

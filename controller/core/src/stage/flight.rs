@@ -75,6 +75,7 @@ pub fn waves_of(stage: &Stage, pods: usize, ready: usize) -> Vec<WavePlan> {
     let in_place = stage.targets.iter().any(|t| match t {
         Target::Pods(t) => t.movement == Movement::InPlace,
         Target::Workloads(_) => true,
+        Target::Git(_) => false,
     });
     let waves: &[Wave] = match &stage.waves {
         _ if !in_place || pods < MIN_FOR_WAVES => &[],

@@ -7,6 +7,7 @@ mod adopt;
 mod applying;
 mod blocked;
 pub mod conflicts;
+mod deliveries;
 mod drift;
 mod flight;
 mod idle;
@@ -31,6 +32,7 @@ pub use view::{PodView, StageView};
 
 use crate::{
     decision::{Action, Event, EventType, Question},
+    git::{Commit, Delivery},
     image::Release,
     observed::{InterventionSeen, Skip},
     policy::Policy,
@@ -94,6 +96,10 @@ pub struct Turn {
     pub questions: BTreeSet<Question>,
     /// What the next pass would like to have measured.
     pub asked: BTreeSet<SignalQuestion>,
+    /// What the next pass would like to know of the files of repositories.
+    pub deliveries: BTreeSet<Delivery>,
+    /// Commits that are due now.
+    pub commits: Vec<Commit>,
     /// What people are told.
     pub events: Vec<Event>,
     /// When to look again.

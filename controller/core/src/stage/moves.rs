@@ -90,7 +90,7 @@ pub fn in_place(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
     match view.target_of(pod) {
         Some(Target::Pods(target)) => target.movement == Movement::InPlace,
         Some(Target::Workloads(_)) => true,
-        None => false,
+        Some(Target::Git(_)) | None => false,
     }
 }
 

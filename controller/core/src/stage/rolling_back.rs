@@ -1,4 +1,4 @@
-//! A release is being taken back: Quarantine, then pin or template, then every pod that has it.
+//! A release is being taken back: Quarantine, then pin, template or files, then every pod that has it.
 //!
 //! Guarantees (decision 17): the Quarantine exists before the first write; taking back is never blocked by its own
 //! guards: pods that are not Ready on the bad contents move at once; it stops where what it restored does not get
@@ -6,7 +6,7 @@
 //! as Blocked and goes on.
 
 use super::{
-    PodView, StageView, Turn, Wait, moves,
+    PodView, StageView, Turn, Wait, deliveries, moves,
     taking_back::{blocked_reason, takes_back_here},
     templates, way_back,
 };
@@ -15,6 +15,7 @@ use crate::{
     gates::label,
     image::Release,
     observed::PodPhase,
+    policy::Target,
     status::{Phase, Rollback},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -70,8 +71,9 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         return;
     }
     let bad = bad_here(view, turn, &rollback, &to);
+    let files = deliveries::take_back(view, turn, &rollback, &to, &bad);
     put_pods_back(view, turn, &rollback, &to, sure, &bad);
-    finish_if_clean(view, turn, rollback, &to, &bad);
+    finish_if_clean(view, turn, rollback, &to, &bad, files);
 }
 
 /// It is not over: `RollingBack`, or, when that takes too long, Blocked, while it goes on all the same.
@@ -165,6 +167,11 @@ fn put_pods_back(
     }
 }
 
+/// It is put back, by a move of ours or by what applies the repository.
+fn goes_back(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    moves::in_place(view, pod) || matches!(view.target_of(pod), Some(Target::Git(_)))
+}
+
 /// Over when no pod has run the bad contents for the sweep's time. Pods that are never touched (Jobs, `AtBirth`, the
 /// ignore label) end by themselves, and are not waited for.
 fn finish_if_clean(
@@ -173,16 +180,24 @@ fn finish_if_clean(
     mut rollback: Rollback,
     to: &Release,
     bad_here: &[Release],
+    files: Option<Wait>,
 ) {
     let left = view
         .pods
         .iter()
         .filter(|p| bad_here.iter().any(|bad| p.touches(bad)))
-        .filter(|p| !p.seen.mirror && !p.seen.ignored && !p.seen.of_job && moves::in_place(view, p))
+        .filter(|p| !p.seen.mirror && !p.seen.ignored && !p.seen.of_job && goes_back(view, p))
         .filter(|p| !matches!(p.seen.phase, PodPhase::Succeeded | PodPhase::Failed));
     let left: BTreeSet<String> = left.map(PodView::name).collect();
     let bad = label(&rollback.bad);
     let templates = templates::behind(view, to);
+    if let Some(wait) = files {
+        rollback.clean_since = None;
+        turn.status.rollback = Some(rollback.clone());
+        let message = format!("{bad} → {}: {}; {}", label(to), wait.message, rollback.message);
+        go_on(view, turn, &rollback, Wait::new(wait.reason, message));
+        return;
+    }
     if !left.is_empty() || templates > 0 {
         rollback.clean_since = None;
         let example = left.first().cloned().unwrap_or_default();

@@ -11,7 +11,7 @@ mod stage;
 pub use flight::{Flight, HealthMemory, Rollback, Step, WavePlan};
 pub use notices::{Incident, Notice, Notices};
 pub use signal::SignalMemory;
-pub use stage::{Contest, Drift, Phase, Pinned, Source, StageStatus, Verified};
+pub use stage::{Contest, Delivered, Drift, Phase, Pinned, Source, StageStatus, Verified};
 
 use crate::{
     conditions::Condition,

@@ -70,6 +70,9 @@ pub struct StageStatus {
     /// What was last written into the pins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pinned>,
+    /// What the files of `git` targets were brought to, one per target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub git: Vec<Delivered>,
     /// Attempt id of repairs: the mark on pods that were put right.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_attempt: Option<String>,
@@ -152,6 +155,24 @@ pub struct Pinned {
     /// How often a pin was put back after somebody else's change.
     #[serde(default)]
     pub put_back: u32,
+}
+
+/// What the files of one `git` target were brought to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// The attempt with the target's number, as the commit's message names it.
+    pub id: String,
+    /// The repository.
+    pub url: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit: the attempt's own, or the branch's newest where the files said so already.
+    pub commit: String,
+    /// The release's digest.
+    pub digest: Digest,
+    /// Since when this is known.
+    pub since: Timestamp,
 }
 
 /// Pods that run other contents than their stage should.

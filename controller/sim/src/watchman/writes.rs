@@ -82,7 +82,7 @@ fn whose(world: &World, name: &str) -> Option<(usize, String)> {
                         Namespaces::Matching(_) => false,
                     }
             }
-            Target::Workloads(_) => false,
+            Target::Workloads(_) | Target::Git(_) => false,
         })
     })?;
     Some((index, pod.moved.as_ref()?.attempt.clone()))

@@ -7,6 +7,7 @@ mod adoption;
 mod causes;
 mod evidence;
 mod gates;
+mod git;
 mod leftovers;
 mod lost;
 mod notices;

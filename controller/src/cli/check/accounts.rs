@@ -101,10 +101,7 @@ fn reached<'l>(policy: &Policy, targets: &[Target], labels: &'l Labels) -> BTree
         Namespaces::Matching(wanted) => wanted.iter().all(|(key, value)| has.get(key) == Some(value)),
     };
     let by = |name: &String, has: &BTreeMap<String, String>| {
-        targets.iter().any(|target| match target {
-            Target::Pods(target) => into(&target.namespaces, name, has),
-            Target::Workloads(target) => into(&target.namespaces, name, has),
-        })
+        targets.iter().any(|target| into(target.namespaces(), name, has))
     };
     labels.iter().filter(|(name, has)| by(name, has)).map(|(name, _)| name.as_str()).collect()
 }

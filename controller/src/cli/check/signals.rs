@@ -6,7 +6,7 @@ use super::{Finding, Health};
 use crate::{
     cli::{Failure, cluster::Session},
     ports::signals::{Measure, SignalAccess, SignalSource},
-    reconcile::measurements::access_of,
+    reconcile::secrets::access_of,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;

@@ -100,14 +100,11 @@ pub fn inside(checkout: &Path, path: &str) -> Result<PathBuf, Failure> {
         let path = lockkeeper_core::image::shown(path);
         Failure::Usage(format!("the policy's path {path} {why}; name a file below the checkout"))
     };
-    if path.starts_with('/') || path.contains(['\\', ':']) || path.contains(char::is_control) {
-        return Err(wrong("is not relative"));
+    if let Some(why) = lockkeeper_core::git::wrong_path(path) {
+        return Err(wrong(why));
     }
     let mut place = checkout.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        if part == ".." || part.eq_ignore_ascii_case(".git") {
-            return Err(wrong("leads out of the files"));
-        }
         place.push(part);
         if place.exists() && is_link(&place)? {
             return Err(refused(&place, "is a symbolic link, which is not followed"));

@@ -8,9 +8,12 @@ use super::{
     files::{self, Source},
 };
 use crate::cli::{exit::Failure, select::asked};
-use lockkeeper_core::image::{ImageRef, Repository, shown};
+use lockkeeper_core::{
+    git::FileEdit,
+    image::{ImageRef, Repository, shown},
+    policy::{Policy, Target},
+};
 use lockkeeper_edit::{Marked, Pin};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The names under which a kustomization may stand.
@@ -23,13 +26,14 @@ pub fn plan(
     named: &[PathBuf],
 ) -> Result<Vec<(Asked, Vec<Source>)>, Failure> {
     let text = String::from_utf8_lossy(&asked::read("--file", file)?).into_owned();
-    let wrong = |why: String| Failure::Usage(format!("--file {}: {why}", file.display()));
-    let (edits, rest) = split(&text, stage).map_err(wrong)?;
     let lines = |errors: Vec<lockkeeper_api::FieldError>| {
-        wrong(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        let lines = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Failure::Usage(format!("--file {}: {lines}", file.display()))
     };
-    let object = lockkeeper_api::policy_from_yaml(&rest, "default").map_err(lines)?;
+    let object = lockkeeper_api::policy_from_yaml(&text, "default").map_err(lines)?;
     let policy = lockkeeper_api::parse(&object).map_err(lines)?;
+    let edits = edits_of(&policy, stage)
+        .map_err(|why| Failure::Usage(format!("--file {}: {why}", file.display())))?;
     let repositories: Vec<Repository> = policy.repositories().cloned().collect();
     if !repositories.contains(image.repository()) {
         let all: Vec<String> = repositories.iter().map(ToString::to_string).collect();
@@ -53,68 +57,46 @@ pub fn plan(
         [one] if one.is_dir() => one,
         _ => return Err(Failure::Usage("with --file, FILE is the one folder of the checkout".to_owned())),
     };
-    edits.iter().map(|edit| one(edit, checkout, &marked, &pin)).collect()
+    edits.into_iter().map(|edit| one(edit, checkout, &marked, &pin)).collect()
 }
 
-/// The edits of the git targets, and the policy with other targets in their place: what only this command reads.
-fn split(text: &str, stage: Option<&str>) -> Result<(Vec<Value>, String), String> {
-    let mut documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
-    documents.retain(|document| !document.is_null());
-    let [policy] = &mut documents[..] else {
-        return Err(format!("holds {} documents; write one ImagePolicy", documents.len()));
-    };
-    let (mut edits, mut known) = (Vec::new(), Vec::new());
-    for one in policy["spec"]["stages"].as_array_mut().into_iter().flatten() {
-        let name = one["name"].as_str().unwrap_or_default().to_owned();
-        let meant = stage.is_none_or(|stage| stage == name);
-        known.push(name);
-        for target in one["targets"].as_array_mut().into_iter().flatten() {
-            let Some(git) = target.get("git").cloned() else { continue };
-            *target = json!({"pods": {"selector": {"matchLabels": {"lockkeeper.dev/in": "git"}}}});
-            if meant {
-                edits.extend(git["edits"].as_array().cloned().unwrap_or_default());
-            }
-        }
+/// The edits of the git targets of one stage, or of all.
+fn edits_of<'p>(policy: &'p Policy, stage: Option<&str>) -> Result<Vec<&'p FileEdit>, String> {
+    let known = || policy.stages.iter().map(|one| one.name.as_str());
+    if let Some(stage) = stage.filter(|stage| !known().any(|name| name == *stage)) {
+        return Err(format!(
+            "has no stage {}; it has {}",
+            shown(stage),
+            known().collect::<Vec<_>>().join(", ")
+        ));
     }
-    match stage {
-        Some(stage) if !known.iter().any(|name| name == stage) => {
-            Err(format!("has no stage {}; it has {}", shown(stage), known.join(", ")))
-        }
-        _ => Ok((edits, policy.to_string())),
-    }
+    let meant = policy.stages.iter().filter(|one| stage.is_none_or(|stage| stage == one.name));
+    let edits = meant.flat_map(|one| &one.targets).flat_map(|target| match target {
+        Target::Git(git) => git.edits.as_slice(),
+        Target::Pods(_) | Target::Workloads(_) => &[],
+    });
+    Ok(edits.collect())
 }
 
-fn one(edit: &Value, checkout: &Path, marked: &Marked, pin: &Pin) -> Result<(Asked, Vec<Source>), Failure> {
-    let wrong = |why: &str| Failure::Usage(format!("--file: the edit {} {why}", shown(&edit.to_string())));
-    let fields = edit.as_object().filter(|fields| fields.len() == 1);
-    let (kind, about) = fields
-        .and_then(|fields| fields.iter().next())
-        .ok_or_else(|| wrong("is none of kustomize, helmValues and marker"))?;
-    let known: &[&str] = match kind.as_str() {
-        "kustomize" => &["path", "name"],
-        "helmValues" => &["path", "image"],
-        "marker" => &["path"],
-        _ => return Err(wrong("is none of kustomize, helmValues and marker")),
-    };
-    let unknown = about.as_object().into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
-    if let Some((name, _)) = unknown {
-        return Err(wrong(&format!("has the field {}, which is not known", shown(name))));
-    }
-    let path = about["path"].as_str().ok_or_else(|| wrong("has no path"))?;
-    let place = files::inside(checkout, path)?;
-    let pin = pin.clone();
-    match kind.as_str() {
-        "kustomize" => {
-            let name = about["name"].as_str().map(str::to_owned);
+fn one(
+    edit: &FileEdit,
+    checkout: &Path,
+    marked: &Marked,
+    pin: &Pin,
+) -> Result<(Asked, Vec<Source>), Failure> {
+    let (place, pin) = (files::inside(checkout, edit.path())?, pin.clone());
+    match edit {
+        FileEdit::Kustomize { name, .. } => {
             let file = KUSTOMIZATIONS.iter().map(|name| place.join(name)).find(|file| file.exists());
-            Ok((Asked::Kustomize { pin, name }, vec![Source::read(&file.unwrap_or(place))?]))
+            Ok((Asked::Kustomize { pin, name: name.clone() }, vec![Source::read(&file.unwrap_or(place))?]))
         }
-        "helmValues" => {
-            let image = about["image"].as_str().ok_or_else(|| wrong("has no image"))?;
-            let path = image.parse().map_err(|error| wrong(&format!("is wrong: {error}")))?;
+        FileEdit::HelmValues { image, .. } => {
+            let path = image.parse().map_err(|error| {
+                Failure::Usage(format!("--file: the edit's image {} is wrong: {error}", shown(image)))
+            })?;
             Ok((Asked::HelmValues { path, pin }, vec![Source::read(&place)?]))
         }
-        _ => Ok((
+        FileEdit::Marker { .. } => Ok((
             Asked::Marker { policy: marked.clone(), pin },
             files::sources(&[place], Some(&files::markers()))?,
         )),

@@ -65,6 +65,8 @@ fn needs(reach: &[(&[Target], BTreeSet<&str>)], kinds: &[WorkloadKind]) -> BTree
                             need("patch", "", "pods");
                         }
                     }
+                    // What applies the files has rights of its own.
+                    Target::Git(_) => {}
                     Target::Workloads(target) => {
                         need("patch", "", "pods");
                         let named = |kind: &&WorkloadKind| target.kinds.iter().any(|name| kind.is(name));

@@ -242,6 +242,7 @@ impl Survey<'_> {
             rankings: &rankings,
             measurements: None,
             notices: None,
+            deliveries: None,
         };
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();

@@ -91,12 +91,17 @@ fn policy(m: &mut Mistakes, node: &Node<'_>) -> Option<Policy> {
     };
     for (n, stage) in policy.stages.iter().enumerate() {
         for (t, target) in stage.targets.iter().enumerate() {
-            if matches!(target, Target::Workloads(_)) {
+            let other = match target {
+                Target::Pods(_) => None,
+                Target::Workloads(_) => Some("workloads"),
+                Target::Git(_) => Some("git"),
+            };
+            if let Some(other) = other {
                 let path = format!("{}.spec.stages[{n}].targets[{t}]", node.path);
                 let fix = "write the target `pods`";
                 m.0.push(FieldError::new(
                     path,
-                    "workloads",
+                    other,
                     "is not in the simulated world, which has pods only",
                     fix,
                 ));

@@ -372,6 +372,7 @@ fn concluded(scene: &Scene, name: &str, failing: Option<Failure>) -> Status {
         answers: Answers::default(),
         signals: std::collections::BTreeMap::new(),
         notices: lockkeeper_core::notices::NoticesSeen::default(),
+        deliveries: std::collections::BTreeMap::new(),
         stages: view.stages,
         pins: view.pins,
         quarantines: view.quarantines,

@@ -53,7 +53,7 @@ impl World {
     fn selected_by(&self, policy: &Policy, workload: &WorkloadEntry) -> bool {
         policy.stages.iter().flat_map(|stage| &stage.targets).any(|target| match target {
             Target::Workloads(target) => self.selects(target, workload),
-            Target::Pods(_) => false,
+            Target::Pods(_) | Target::Git(_) => false,
         })
     }
 

@@ -20,9 +20,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use lockkeeper_core::{
+    git::GitTarget,
     image::Platform,
     observed::QuarantineSeen,
-    policy::{Namespaces, Policy, Target, WorkloadsTarget},
+    policy::{Namespaces, PodsTarget, Policy, Target, WorkloadsTarget},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -237,7 +238,9 @@ impl World {
     #[must_use]
     pub fn policy_matches_pod(&self, policy: &Policy, namespace: &str, pod: &PodEntry) -> bool {
         policy.stages.iter().flat_map(|stage| &stage.targets).any(|target| match target {
-            Target::Pods(target) => has_all(&pod.labels, &target.match_labels),
+            Target::Pods(PodsTarget { match_labels, .. }) | Target::Git(GitTarget { match_labels, .. }) => {
+                has_all(&pod.labels, match_labels)
+            }
             Target::Workloads(target) => self.owner_of(namespace, pod).is_some_and(|owner| {
                 self.workload(namespace, &owner.kind, &owner.name).is_some_and(|w| self.selects(target, w))
             }),
@@ -331,7 +334,7 @@ impl World {
             .iter()
             .filter(|(_, _, stored)| {
                 stored.policy.as_ref().is_ok_and(|policy| {
-                    targets(policy).any(|target| mentions(namespaces_of(target), policy, name, labels))
+                    targets(policy).any(|target| mentions(target.namespaces(), policy, name, labels))
                 })
             })
             .map(|(_, _, stored)| stored.key.clone())
@@ -342,7 +345,7 @@ impl World {
     fn reached_by(&self, policy: &Policy) -> BTreeSet<String> {
         let mut reached = BTreeSet::new();
         for target in targets(policy) {
-            match namespaces_of(target) {
+            match target.namespaces() {
                 Namespaces::Own => drop(reached.insert(policy.namespace.clone())),
                 Namespaces::Named(names) => reached.extend(names.iter().cloned()),
                 matching @ Namespaces::Matching(_) => reached.extend(
@@ -359,15 +362,6 @@ impl World {
 
 fn targets(policy: &Policy) -> impl Iterator<Item = &Target> {
     policy.stages.iter().flat_map(|stage| &stage.targets)
-}
-
-/// Which namespaces a target reaches into.
-#[must_use]
-pub fn namespaces_of(target: &Target) -> &Namespaces {
-    match target {
-        Target::Pods(target) => &target.namespaces,
-        Target::Workloads(target) => &target.namespaces,
-    }
 }
 
 fn mentions(

@@ -7,10 +7,13 @@ use crate::{
         RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
         cloud::Account,
         notify::{Destination, Message, Notifier, NotifyError},
+        git::{Branches, Errand, GitError},
         signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
         Reconciler, World,
+        background::Background,
+        deliveries::Deliveries,
         lookups::{AccessCache, Lookups, Parts},
         measurements::Measurements,
         notices::{Notices, Parts as Telling},
@@ -22,6 +25,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lockkeeper_core::{
     decision::{Action, Decision, Event, ImageChange, PodMove, Purpose, QuarantineDraft},
+    git::{Files, FilesSeen, Remote},
     image::{Digest, Release, Repository},
     notices::Receiver,
     observed::{ContainerKind, MissingRight, ObjectKey, Observed, StageSeen},
@@ -72,6 +76,32 @@ impl SignalSource for Fake {
     }
 }
 
+impl Branches for Fake {
+    fn visit<'a>(
+        &'a self,
+        _: &'a SignalAccess,
+        remote: &'a Remote,
+        errands: &'a [Errand],
+        _: &'a Fence,
+    ) -> BoxFuture<'a, Result<Vec<FilesSeen>, GitError>> {
+        let mut due: Vec<&str> =
+            errands.iter().filter(|e| e.due.is_some()).map(|e| e.delivery.id.as_str()).collect();
+        due.sort_unstable();
+        self.visits.lock().unwrap().push(format!("{} {} [{}]", remote.branch, errands.len(), due.join(" ")));
+        let answers = self.branches.lock().unwrap().pop_front();
+        Box::pin(async move {
+            let files = answers.unwrap_or(Ok(Files::Differ(Vec::new())))?;
+            let said = |errand: &Errand| match &errand.due {
+                Some(_) => Files::Say(errand.delivery.id.clone()),
+                None => files.clone(),
+            };
+            let seen =
+                errands.iter().map(|errand| FilesSeen { own: None, files: said(errand), rejected: None });
+            Ok(seen.collect())
+        })
+    }
+}
+
 /// What is scripted and what happened.
 #[derive(Default)]
 pub struct Fake {
@@ -108,6 +138,10 @@ pub struct Fake {
     pub reads: Mutex<Option<usize>>,
     /// By query: what a server of signals answers.
     pub measured: Mutex<BTreeMap<String, Result<Option<f64>, SignalError>>>,
+    /// Branch, errands, and the ids of those that are due, of each visit.
+    pub visits: Mutex<Vec<String>>,
+    /// What the next visits find; then files that differ.
+    pub branches: Mutex<VecDeque<Result<Files, GitError>>>,
     /// Of every ServiceAccount.
     pub pull_secrets: Mutex<Vec<String>>,
     /// Every ServiceAccount.
@@ -199,6 +233,9 @@ impl Fake {
             fence: Fence::new(self.clone()),
             metrics: Arc::new(Metrics::new()),
         })
+    pub fn deliveries(self: &Arc<Self>) -> Deliveries {
+        let fence = Fence::new(self.clone());
+        Deliveries::new(self.clone(), self.clone(), self.clone(), self.clone(), fence)
     }
 
     /// A reconciler that decides by `decide`.
@@ -215,9 +252,13 @@ impl Fake {
             pod_limit: 3,
         };
         let stop = CancellationToken::new();
-        let measured = Measurements::new(self.clone(), self.clone(), self.clone());
-        let asked = (self.lookups(), measured, self.notices());
-        Reconciler::new(world, Arc::new(decide), asked, Arc::new(Metrics::new()), stop)
+        let background = Background {
+            lookups: self.lookups(),
+            measurements: Measurements::new(self.clone(), self.clone(), self.clone()),
+            notices: self.notices(),
+            deliveries: self.deliveries(),
+        };
+        Reconciler::new(world, Arc::new(decide), background, Arc::new(Metrics::new()), stop)
     }
 }
 

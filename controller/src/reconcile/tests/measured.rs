@@ -3,7 +3,7 @@
 use super::fakes::Fake;
 use crate::{
     ports::{Identity, PolicyKey, signals::SignalError},
-    reconcile::measurements::{Measurements, access_of},
+    reconcile::{measurements::Measurements, secrets::access_of},
 };
 use jiff::Timestamp;
 use lockkeeper_core::signals::{ArmAnswer, SignalKey, SignalQuestion};

@@ -1,5 +1,6 @@
 //! The pipeline over a world in memory, in virtual time.
 
+mod delivered;
 mod fakes;
 mod lookups;
 mod material;

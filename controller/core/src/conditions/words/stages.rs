@@ -123,8 +123,28 @@ pub const WAITS: &[Word] = &[
     ),
     word("Applying", "pods or templates are being changed", "ends by itself"),
     word(
+        "Committing",
+        "the files of a repository are looked at, or brought to the release by a commit",
+        "ends by itself",
+    ),
+    word(
+        "GitFailed",
+        "a repository cannot be read, or takes no commit; the message says why and since when",
+        "correct what the message names; it is tried again by itself",
+    ),
+    word(
+        "EditRefused",
+        "a file of a repository cannot be edited without touching more than the pin; the message names file, line and reason",
+        "correct the file or the edit; ends by itself, at `maxSoak` at the latest",
+    ),
+    word(
+        "AwaitingSync",
+        "the commit is pushed; what applies the repository has not brought the release to all pods yet",
+        "look at that tool; ends at `maxSoak`",
+    ),
+    word(
         "Contested",
-        "another manager keeps setting the image of a workload back; the message names both",
+        "another manager keeps setting the image of a workload back, or somebody took the release out of the files again; the message names what",
         "target `pods`, or leave that field out there; ends at `maxSoak`",
     ),
     word(

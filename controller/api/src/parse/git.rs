@@ -1,0 +1,99 @@
+//! `spec.stages[].targets[].git` and what is observed beside it.
+
+use super::{error::Errors, targets};
+use crate::{
+    bounds,
+    spec::{self, GitEdit, Observe},
+};
+use lockkeeper_core::git::{FileEdit, GitTarget, Remote, wrong_branch, wrong_path, wrong_url};
+
+pub(super) fn parse(
+    errors: &mut Errors,
+    target: &str,
+    git: &spec::GitTarget,
+    observe: Option<&Observe>,
+) -> Option<GitTarget> {
+    let path = format!("{target}.git");
+    let long = (git.url.len() > bounds::ADDRESS).then_some("is too long");
+    if let Some(reason) = long.or_else(|| wrong_url(&git.url)) {
+        let fix = "write https://host/path, and put credentials into a Secret that secretRef names";
+        errors.add(format!("{path}.url"), &git.url, reason, fix);
+    }
+    let long = (git.branch.len() > bounds::PATH).then_some("is too long");
+    if let Some(reason) = long.or_else(|| wrong_branch(&git.branch)) {
+        errors.add(
+            format!("{path}.branch"),
+            &git.branch,
+            reason,
+            "write the branch's short name, such as main",
+        );
+    }
+    if let Some(secret) = &git.secret_ref {
+        errors.own_object(&format!("{path}.secretRef.name"), &secret.name, "Secret");
+    }
+    errors.count(&format!("{path}.edits"), git.edits.len(), 1, bounds::EDITS);
+    let edits: Vec<Option<FileEdit>> = git
+        .edits
+        .iter()
+        .enumerate()
+        .map(|(n, edit)| one(errors, &format!("{path}.edits[{n}]"), edit))
+        .collect();
+    let edits: Option<Vec<FileEdit>> = edits.into_iter().collect();
+    let Some(observe) = observe else {
+        let fix = "name the pods in observe.pods, with a selector";
+        errors.add(
+            format!("{target}.observe"),
+            "",
+            "is missing: nothing would show that the files were applied",
+            fix,
+        );
+        return None;
+    };
+    let (pods, path) = (&observe.pods, format!("{target}.observe.pods"));
+    let namespaces = targets::namespaces(errors, &path, &pods.namespaces, pods.namespace_selector.as_ref());
+    let match_labels = targets::labels(errors, &format!("{path}.selector.matchLabels"), &pods.selector);
+    let containers = targets::containers(errors, &path, &pods.containers);
+    Some(GitTarget {
+        remote: Remote {
+            url: git.url.trim_end_matches('/').to_owned(),
+            branch: git.branch.clone(),
+            secret: git.secret_ref.as_ref().map(|secret| secret.name.clone()),
+        },
+        edits: edits?,
+        namespaces: namespaces?,
+        match_labels,
+        containers,
+    })
+}
+
+fn one(errors: &mut Errors, path: &str, edit: &GitEdit) -> Option<FileEdit> {
+    match (&edit.kustomize, &edit.helm_values, &edit.marker) {
+        (Some(edit), None, None) => {
+            let place = within(errors, &format!("{path}.kustomize.path"), &edit.path)?;
+            Some(FileEdit::Kustomize { path: place, name: edit.name.clone() })
+        }
+        (None, Some(edit), None) => {
+            let place = within(errors, &format!("{path}.helmValues.path"), &edit.path)?;
+            Some(FileEdit::HelmValues { path: place, image: edit.image.clone() })
+        }
+        (None, None, Some(edit)) => {
+            Some(FileEdit::Marker { path: within(errors, &format!("{path}.marker.path"), &edit.path)? })
+        }
+        _ => {
+            let fix = "set exactly one of kustomize, helmValues and marker";
+            errors.add(path, "", "is not one edit", fix);
+            None
+        }
+    }
+}
+
+/// A path within the repository, without `.` and empty parts; empty for the root.
+fn within(errors: &mut Errors, path: &str, text: &str) -> Option<String> {
+    let long = (text.len() > bounds::PATH).then_some("is too long");
+    if let Some(reason) = long.or_else(|| wrong_path(text)) {
+        errors.add(path, text, reason, "name a file or a folder below the root of the repository");
+        return None;
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    Some(parts.join("/"))
+}

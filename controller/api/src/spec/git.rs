@@ -1,0 +1,112 @@
+//! `git` targets as they are on the wire.
+
+use super::{LabelSelector, SecretRef};
+use crate::{bounds, schema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Files of a repository that name the image. What was decided is pushed to the branch, as one commit for everything
+/// that is due there; a push is never forced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitTarget {
+    /// The repository: `https://host/path`, without user, query and fragment.
+    #[schemars(length(min = 10, max = bounds::ADDRESS))]
+    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
+        "self.matches('^https://[A-Za-z0-9.:_\\\\[\\\\]-]+/[A-Za-z0-9._~/-]+$')",
+        "must be https:// with a host, an optional port and a path, without user, query and fragment; put credentials into \
+         a Secret and name it in secretRef",
+    )]))]
+    pub url: String,
+    /// The branch that is read and pushed to.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub branch: String,
+    /// A Secret of the policy's namespace, read as its `ServiceAccount`: `username` and `password`, or `token`; `ca.crt`
+    /// for an authority of its own, which then is the only one that is believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+    /// What is edited. Every byte that is not the pin stays; whatever is not certain is refused.
+    #[schemars(length(min = 1, max = bounds::EDITS))]
+    pub edits: Vec<GitEdit>,
+}
+
+/// One edit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "(has(self.kustomize) ? 1 : 0) + (has(self.helmValues) ? 1 : 0) + (has(self.marker) ? 1 : 0) == 1",
+    "an edit is exactly one of kustomize, helmValues and marker; set one of them, and make another edit for the others",
+)]))]
+pub struct GitEdit {
+    /// The image's entry in `images` of a kustomization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kustomize: Option<KustomizeEdit>,
+    /// An image in the values of a chart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helm_values: Option<HelmValuesEdit>,
+    /// The values that comments `{"$imagepolicy": "namespace:name"}` mark for this policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marker: Option<MarkerEdit>,
+}
+
+/// The image's entry in `images` of a kustomization; added where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KustomizeEdit {
+    /// The kustomization's folder, from the root of the repository.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub path: String,
+    /// The name that the manifests use, where it is not the policy's image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::REPOSITORY))]
+    pub name: Option<String>,
+}
+
+/// An image in the values of a chart: one text, or repository, tag and digest apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HelmValuesEdit {
+    /// The file, from the root of the repository.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub path: String,
+    /// Where in it, such as `.sidecar.image`.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub image: String,
+}
+
+/// Values that comments mark.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkerEdit {
+    /// A file, or a folder with all below it, from the root of the repository.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub path: String,
+}
+
+/// What shows that something else did its part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Observe {
+    /// The pods that the files lead to.
+    pub pods: ObservedPods,
+}
+
+/// Pods that are looked at and never written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = super::namespaces_rule()))]
+pub struct ObservedPods {
+    /// Namespaces by name. With neither this nor namespaceSelector: the policy's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::NAMESPACES), inner(length(min = 1, max = 63)))]
+    pub namespaces: Vec<String>,
+    /// Namespaces by label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+    /// The pods.
+    pub selector: LabelSelector,
+    /// Names of the containers, where the repository is not enough to tell them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::CONTAINERS), inner(length(min = 1, max = 63)))]
+    pub containers: Vec<String>,
+}

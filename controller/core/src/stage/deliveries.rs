@@ -1,0 +1,224 @@
+//! Files of repositories: what a `git` target asks, when a commit is due, and what keeps the files from the release.
+//!
+//! Guarantees: a commit carries its attempt and what the files said when it was decided; an attempt whose commit was seen
+//! makes no other one, whatever becomes of the files; nothing is taken back in files that never named it; a repository
+//! that does not answer takes nothing away from what was seen of this attempt.
+
+use super::{StageView, Turn, Wait, moves};
+use crate::{
+    decision::EventType,
+    gates::label,
+    git::{Commit, Delivery, Files, FilesSeen, GitTarget, Place},
+    image::Release,
+    observed::{Answer, Failure},
+    policy::Target,
+    status::{Delivered, Flight, Rollback},
+};
+
+/// What a step does about its files.
+pub struct Giving {
+    /// Commits that are due.
+    pub commits: Vec<Commit>,
+    /// What keeps the files from the release; none: they name it.
+    pub wait: Option<Wait>,
+}
+
+/// What one target's files are to the release.
+enum State {
+    Said,
+    /// A commit is due, and what is said until it is made.
+    Due(Vec<Place>, Wait),
+    Waits(Wait),
+}
+
+fn targets<'v>(view: &StageView<'v>) -> impl Iterator<Item = (usize, &'v GitTarget)> {
+    view.stage.targets.iter().enumerate().filter_map(|(index, target)| match target {
+        Target::Git(target) => Some((index, target)),
+        Target::Pods(_) | Target::Workloads(_) => None,
+    })
+}
+
+fn delivery(
+    view: &StageView<'_>,
+    index: usize,
+    target: &GitTarget,
+    release: &Release,
+    attempt: &str,
+) -> Delivery {
+    Delivery {
+        id: format!("{attempt}/{index}"),
+        policy: (view.policy.namespace.clone(), view.policy.name.clone()),
+        stage: view.stage.name.clone(),
+        remote: target.remote.clone(),
+        edits: target.edits.clone(),
+        repositories: view.policy.repositories().cloned().collect(),
+        tag: moves::pin_tag(view, release).cloned(),
+        digest: release.digest.clone(),
+    }
+}
+
+/// Brings the files of every git target to the candidate.
+pub fn give(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> Giving {
+    let mut giving = Giving { commits: Vec::new(), wait: None };
+    for (index, target) in targets(view) {
+        let delivery = delivery(view, index, target, &flight.release, &flight.attempt);
+        match look(view, turn, &delivery, &flight.release) {
+            State::Said => {}
+            State::Waits(wait) => giving.wait = giving.wait.or(Some(wait)),
+            State::Due(expects, wait) => {
+                giving.wait = giving.wait.or(Some(wait));
+                giving.commits.push(Commit { delivery, expects, takes_back: false });
+            }
+        }
+    }
+    giving
+}
+
+/// Brings files that name what is taken back to what it is taken back to; what keeps them from it.
+pub fn take_back(
+    view: &StageView<'_>,
+    turn: &mut Turn,
+    rollback: &Rollback,
+    to: &Release,
+    bad: &[Release],
+) -> Option<Wait> {
+    let mut first = None;
+    for (index, target) in targets(view) {
+        let delivery = delivery(view, index, target, to, &rollback.attempt);
+        // Before this rollback says anything of it: what the last delivery was is what counts.
+        let had =
+            held(turn, &delivery).is_some_and(|held| bad.iter().any(|bad| bad.answers_to(&held.digest)));
+        let wait = match look(view, turn, &delivery, to) {
+            State::Said => None,
+            State::Due(places, _) if !places.iter().any(|place| bad.iter().any(|bad| place.names(bad))) => {
+                None
+            }
+            State::Due(expects, wait) => {
+                turn.commits.push(Commit { delivery, expects, takes_back: true });
+                Some(wait)
+            }
+            // What cannot be edited and was never brought to it has nothing to be taken back.
+            State::Waits(wait) if wait.reason == "EditRefused" && !had => None,
+            State::Waits(wait) => Some(wait),
+        };
+        first = first.or(wait);
+    }
+    first
+}
+
+fn due(delivery: &Delivery, release: &Release, rejected: Option<&Failure>) -> Wait {
+    if let Some(failure) = rejected {
+        return failing(delivery, failure);
+    }
+    Wait::new("Committing", format!("{} is being committed to {}", label(release), delivery.remote))
+}
+
+fn failing(delivery: &Delivery, failure: &Failure) -> Wait {
+    let message = format!("{}: {} (since {})", delivery.remote, failure.message, failure.since);
+    Wait::new("GitFailed", message)
+}
+
+/// Asks what the files say, and remembers that they say it.
+fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Release) -> State {
+    let done = is_done(turn, delivery);
+    turn.deliveries.insert(delivery.clone());
+    let seen = match view.all.deliveries.get(delivery) {
+        // What was seen once holds until something else is seen.
+        None | Some(Answer::Failed(_) | Answer::Absent) if done => return State::Said,
+        None | Some(Answer::Absent) => {
+            let message = format!("looks what {} says", delivery.remote);
+            return State::Waits(Wait::new("Committing", message));
+        }
+        Some(Answer::Failed(failure)) => return State::Waits(failing(delivery, failure)),
+        Some(Answer::Known(seen)) => seen,
+    };
+    let FilesSeen { own, files, rejected } = seen;
+    match files {
+        Files::Say(head) => {
+            remember(view, turn, delivery, own.as_ref().unwrap_or(head));
+            State::Said
+        }
+        Files::Refused(why) => {
+            let message = format!("{}: {why}", delivery.remote);
+            State::Waits(Wait::new("EditRefused", message))
+        }
+        Files::Differ(places) if !done && own.is_none() => {
+            State::Due(places.clone(), due(delivery, release, rejected.as_ref()))
+        }
+        Files::Differ(places) => State::Waits(taken_out(view, turn, delivery, release, places)),
+    }
+}
+
+/// The commit of this attempt was seen, and the files do not say it any more: people, or a tool, decided otherwise.
+fn taken_out(
+    view: &StageView<'_>,
+    turn: &mut Turn,
+    delivery: &Delivery,
+    release: &Release,
+    places: &[Place],
+) -> Wait {
+    let place = places.first().map(|place| format!(" ({} {})", place.file, place.path)).unwrap_or_default();
+    let message =
+        format!("somebody took {} out of {} again{place}; it is left alone", label(release), delivery.remote);
+    if turn.status.reason != "Contested" {
+        turn.tell(EventType::Warning, "Contested", &view.stage.name, message.clone());
+    }
+    Wait::new("Contested", message)
+}
+
+/// What the files of this target were last seen to be brought to.
+fn held<'t>(turn: &'t Turn, delivery: &Delivery) -> Option<&'t Delivered> {
+    turn.status.git.iter().find(|held| target_of(&held.id) == target_of(&delivery.id))
+}
+
+/// The files were seen to say what this attempt brings.
+fn is_done(turn: &Turn, delivery: &Delivery) -> bool {
+    let Delivery { id, remote, .. } = delivery;
+    held(turn, delivery)
+        .is_some_and(|held| held.id == *id && held.url == remote.url && held.branch == remote.branch)
+}
+
+fn target_of(id: &str) -> Option<&str> {
+    id.rsplit_once('/').map(|(_, target)| target)
+}
+
+fn remember(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, commit: &str) {
+    if is_done(turn, delivery) {
+        return;
+    }
+    let all = view.stage.targets.len();
+    // Of a target that the policy does not have any more nothing is kept.
+    turn.status.git.retain(|held| {
+        target_of(&held.id) != target_of(&delivery.id)
+            && target_of(&held.id).and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n < all)
+    });
+    turn.status.git.push(Delivered {
+        id: delivery.id.clone(),
+        url: delivery.remote.url.clone(),
+        branch: delivery.remote.branch.clone(),
+        commit: commit.to_owned(),
+        digest: delivery.digest.clone(),
+        since: view.now,
+    });
+    turn.status.git.sort_by(|a, b| target_of(&a.id).cmp(&target_of(&b.id)));
+}
+
+/// The files name the release: which pods that they lead to were not given it yet.
+pub fn awaited(view: &StageView<'_>, turn: &Turn, release: &Release) -> Option<Wait> {
+    let (index, target) = targets(view).find(|(index, _)| {
+        view.live().any(|pod| pod.seen.target == *index && !pod.seen.of_job && !pod.asked(release))
+    })?;
+    let mine = || view.live().filter(|pod| pod.seen.target == index && !pod.seen.of_job);
+    let have = mine().filter(|pod| pod.asked(release)).count();
+    let end = format!("/{index}");
+    let commit = turn.status.git.iter().find(|held| held.id.ends_with(&end));
+    let commit = commit.map(|held| format!(" ({})", held.commit.get(..12).unwrap_or(&held.commit)));
+    let message = format!(
+        "{} is in {}{}; {have} of {} pods have it",
+        label(release),
+        target.remote,
+        commit.unwrap_or_default(),
+        mine().count()
+    );
+    Some(Wait::new("AwaitingSync", message))
+}

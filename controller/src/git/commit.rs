@@ -1,0 +1,141 @@
+//! Commits: made without a working tree, found again by their marks, pushed without force.
+//!
+//! Guarantees: a commit changes the files that were edited and nothing else, and keeps their modes; its message ends in
+//! trailers that no tag, digest or name can forge, as none of them can hold a line break.
+
+use super::{
+    cache::Checkout,
+    program::{LOCAL, Program},
+    trouble::{Pushed, of_call, of_push},
+};
+use crate::ports::git::GitError;
+use lockkeeper_core::git::{Delivery, Remote};
+use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
+
+/// What an attempt's own commit is found by.
+const MARK: &str = "Lockkeeper-Attempt: ";
+/// Who commits.
+const AUTHOR: (&str, &str) = ("Lockkeeper", "lockkeeper@lockkeeper.dev");
+/// Longest time of a push.
+const PUSH: Duration = Duration::from_mins(1);
+
+/// A commit that is due.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// The errands that it carries out, by index.
+    pub errands: Vec<usize>,
+    /// What it brings, and whether that takes a release back.
+    pub brings: Vec<(Delivery, bool)>,
+    /// Files by path, with their new contents.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Makes a commit on top of what was looked at. Nobody else sees it yet.
+pub async fn make(program: &Program, checkout: &Checkout, draft: &Draft) -> Result<String, GitError> {
+    let mut index = String::new();
+    for (path, bytes) in &draft.files {
+        let Some(blob) = checkout.files.get(path).filter(|blob| blob.bytes.as_ref() != Some(bytes)) else {
+            continue;
+        };
+        let name = line(program, &["hash-object", "-w", "--no-filters", "--stdin"], bytes, &[]).await?;
+        // Writing to a text cannot fail.
+        let _ = write!(index, "{} {name}\t{path}\0", blob.mode);
+    }
+    let file = program.folder().join("lockkeeper-index");
+    let place = file.display().to_string();
+    let with = [("GIT_INDEX_FILE", place.as_str())];
+    let tree = async {
+        line(program, &["read-tree", &checkout.head], b"", &with).await?;
+        line(program, &["update-index", "-z", "--index-info"], index.as_bytes(), &with).await?;
+        line(program, &["write-tree", "--missing-ok"], b"", &with).await
+    };
+    let tree = tree.await;
+    // It is read anew for each commit.
+    let _ = fs::remove_file(&file);
+    let (name, mail) = AUTHOR;
+    let who = [
+        ("GIT_AUTHOR_NAME", name),
+        ("GIT_AUTHOR_EMAIL", mail),
+        ("GIT_COMMITTER_NAME", name),
+        ("GIT_COMMITTER_EMAIL", mail),
+    ];
+    let commit = ["commit-tree", &tree?, "-p", &checkout.head, "-F", "-"];
+    line(program, &commit, message(&draft.brings).as_bytes(), &who).await
+}
+
+/// Pushes a commit to the branch, which must still be where it was looked at. `left`: it may not land later than that.
+pub async fn push(
+    program: &Program,
+    remote: &Remote,
+    commit: &str,
+    left: Duration,
+) -> Result<Pushed, GitError> {
+    let spec = format!("{commit}:refs/heads/{}", remote.branch);
+    let push = ["push", "--porcelain", "--no-verify", "origin", &spec];
+    match program.run(&push, b"", &[], PUSH.min(left)).await {
+        Ok(printed) => {
+            let pushed = of_push(&printed);
+            tracing::info!(
+                url = remote.url,
+                branch = remote.branch,
+                commit,
+                landed = matches!(pushed, Pushed::Landed),
+                "push"
+            );
+            Ok(pushed)
+        }
+        // The server may have it all the same.
+        Err(error @ super::program::CallError::TooLong { .. }) => Ok(Pushed::Outrun(error.to_string())),
+        Err(error) => Err(of_call(error)),
+    }
+}
+
+async fn line(
+    program: &Program,
+    arguments: &[&str],
+    input: &[u8],
+    environment: &[(&str, &str)],
+) -> Result<String, GitError> {
+    let bytes = program.output(arguments, input, environment, LOCAL).await.map_err(of_call)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The newest commit that carries the mark of this delivery.
+pub fn own(log: &[(String, String)], delivery: &Delivery) -> Option<String> {
+    let mark = delivery.mark();
+    let carries = |message: &str| message.lines().any(|line| line.strip_prefix(MARK) == Some(&mark));
+    log.iter().find(|(_, message)| carries(message)).map(|(name, _)| name.clone())
+}
+
+/// Subject, one line for each delivery, and the trailers.
+fn message(brings: &[(Delivery, bool)]) -> String {
+    let image = |delivery: &Delivery| {
+        let repository = delivery.repositories.first().map(ToString::to_string).unwrap_or_default();
+        let tag = delivery.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{repository}{tag}")
+    };
+    let verb = |back: bool| if back { "take back to" } else { "promote" };
+    let mut text = match brings {
+        [(delivery, back)] => {
+            let Delivery { policy: (_, name), stage, .. } = delivery;
+            format!("{name}: {} {} in {stage}\n\n", verb(*back), image(delivery))
+        }
+        many => format!("Bring {} images to their releases\n\n", many.len()),
+    };
+    let mut trailers = String::new();
+    for (delivery, back) in brings {
+        let Delivery { policy: (namespace, name), stage, digest, .. } = delivery;
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "{} {}@{digest} in stage {stage} of {namespace}/{name}",
+            verb(*back),
+            image(delivery)
+        );
+        let _ = writeln!(trailers, "Lockkeeper-Policy: {namespace}/{name}");
+        let _ = writeln!(trailers, "Lockkeeper-Stage: {stage}");
+        let _ = writeln!(trailers, "Lockkeeper-Digest: {digest}");
+        let _ = writeln!(trailers, "{MARK}{}", delivery.mark());
+    }
+    format!("{text}\n{trailers}")
+}

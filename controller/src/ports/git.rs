@@ -1,0 +1,50 @@
+//! Who reads and writes branches of repositories.
+//!
+//! Contracts: one visit of a branch is one look at it and at most one commit; a commit is made only where the files still
+//! say what it expects, as a child of what was looked at, and is never forced; a delivery whose commit is in the branch
+//! gets no second one; an error is a sentence that holds no credential.
+
+use super::{Fence, signals::SignalAccess};
+use futures::future::BoxFuture;
+use lockkeeper_core::git::{Delivery, FilesSeen, Place, Remote};
+
+/// What is to be done about one delivery.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// Which.
+    pub delivery: Delivery,
+    /// Commit it; none: only look.
+    pub due: Option<Due>,
+}
+
+/// A commit that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What the files say until then.
+    pub expects: Vec<Place>,
+    /// It takes a release back.
+    pub takes_back: bool,
+}
+
+/// Branches of repositories.
+pub trait Branches: Send + Sync + 'static {
+    /// Looks at a branch, and commits what is due in one commit. What was seen of each errand, in their order, after
+    /// that commit.
+    fn visit<'a>(
+        &'a self,
+        access: &'a SignalAccess,
+        remote: &'a Remote,
+        errands: &'a [Errand],
+        fence: &'a Fence,
+    ) -> BoxFuture<'a, Result<Vec<FilesSeen>, GitError>>;
+}
+
+/// Why a branch could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct GitError {
+    /// A bounded category: `AuthFailed`, `HostDenied`, `TLSUntrusted`, `NotFound`, `Unreachable`, `Fenced`, `Failed`.
+    pub reason: &'static str,
+    /// Host, what happened and what to do; never a credential.
+    pub message: String,
+}

@@ -1,0 +1,105 @@
+//! What Secrets give access to servers: of signals, and of repositories.
+//!
+//! Guarantees: read as the policy's own `ServiceAccount` and kept for it alone; read again after a minute, and after a
+//! server refused it, so a rotated credential needs no restart; no message holds a value.
+
+use crate::ports::{
+    Cluster, EffectError, Identity,
+    signals::{SignalAccess, SignalCredential},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long what was read of a Secret is used before it is read again.
+const REREAD: Duration = Duration::from_mins(1);
+/// Secrets that are remembered.
+const SECRETS: usize = 1000;
+
+type Held = BTreeMap<(Identity, String), (Instant, SignalAccess)>;
+
+/// Reads them.
+pub struct Secrets {
+    cluster: Arc<dyn Cluster>,
+    held: Mutex<Held>,
+}
+
+impl Secrets {
+    /// Nothing is read yet.
+    pub fn new(cluster: Arc<dyn Cluster>) -> Self {
+        Self { cluster, held: Mutex::default() }
+    }
+
+    /// What the Secret of this name gives.
+    ///
+    /// # Errors
+    /// Which Secret, why and what to do.
+    pub async fn read(&self, identity: &Identity, name: &str) -> Result<SignalAccess, String> {
+        let key = (identity.clone(), name.to_owned());
+        let held = self.lock().get(&key).cloned();
+        if let Some((at, access)) = held
+            && at.elapsed() < REREAD
+        {
+            return Ok(access);
+        }
+        let place = format!("secretRef: Secret {}/{name}", identity.namespace);
+        let values = self.cluster.secret(identity, name).await.map_err(|error| match error {
+            EffectError::Outdated(_) => {
+                format!("{place} is not there; create it with token, or username and password")
+            }
+            error => format!("{place} could not be read: {error}"),
+        })?;
+        let access = access_of(&values).map_err(|why| format!("{place}: {why}"))?;
+        let mut held = self.lock();
+        if held.len() >= SECRETS {
+            held.clear();
+        }
+        held.insert(key, (Instant::now(), access.clone()));
+        Ok(access)
+    }
+
+    /// A server refused what this one gives: it may have been rotated.
+    pub fn refused(&self, identity: &Identity, name: &str) {
+        self.lock().remove(&(identity.clone(), name.to_owned()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // Nothing above can panic half-way through a change.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a Secret of a server says.
+///
+/// # Errors
+/// Which key is wrong and why; never its value.
+pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, String> {
+    let text = |key: &str| match values.get(key) {
+        None => Ok(None),
+        Some(value) => match std::str::from_utf8(value) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(_) => Err(format!("key {key} is no text; write it anew")),
+        },
+    };
+    let credential = match (text("token")?, text("username")?, text("password")?) {
+        (Some(_), Some(_), _) => return Err("it has token and username; remove one of them".to_owned()),
+        (Some(token), None, _) => Some(SignalCredential::Bearer(token)),
+        (None, Some(user), password) => Some(SignalCredential::Basic(user, password.unwrap_or_default())),
+        (None, None, Some(_)) => return Err("it has password and no username; add it".to_owned()),
+        (None, None, None) => None,
+    };
+    let mut headers = Vec::new();
+    for key in values.keys() {
+        if let (Some(name), Some(value)) = (key.strip_prefix("header."), text(key)?) {
+            headers.push((name.to_owned(), value));
+        }
+    }
+    let authority = values.get("ca.crt").cloned();
+    if credential.is_none() && headers.is_empty() && authority.is_none() {
+        return Err("it has none of token, username, ca.crt and header.NAME; add one of them".to_owned());
+    }
+    Ok(SignalAccess { credential, authority, headers })
+}

@@ -1,0 +1,121 @@
+//! `git` targets: the real `http-backend` of git over HTTPS, a stand-in for the tool that applies the repository, and a
+//! real API server, kube-controller-manager and registry with simulated nodes.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::git::{FILE, GitServer, USER};
+use e2e::install::{install, start_controller_with};
+use e2e::scene::Scene;
+use e2e::{PATIENCE, Pushed, Test, eventually, run};
+use serde_json::json;
+
+/// What a person wrote, with every kind of byte that an edit must keep.
+fn written(namespace: &str, image: &str) -> String {
+    format!(
+        "# applied by a tool of ours\r\ncollector:   {{ image: \"{image}\" }} # {{\"$imagepolicy\": \"{namespace}:otel\"}}\r\nother: &a  'x'"
+    )
+}
+
+/// The Secret, and that the promoter may read it.
+async fn credential(scene: &Scene<'_>, server: &GitServer) -> Result<()> {
+    let data = json!({"username": USER.0, "password": USER.1, "ca.crt": server.certificate});
+    scene
+        .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "stringData": data}))
+        .await?;
+    let group = "rbac.authorization.k8s.io";
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["deploy-bot"], "verbs": ["get"]}]);
+    let role = json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "bot"}, "rules": rules});
+    scene.apply(role).await?;
+    scene
+        .apply(json!({
+            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "bot"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "bot"},
+            "subjects": [{"kind": "ServiceAccount", "name": "promoter", "namespace": scene.namespace}],
+        }))
+        .await?;
+    Ok(())
+}
+
+/// The stage holds this release, the file names it and nothing else of it changed, and so many commits are in the branch.
+async fn delivered(
+    scene: &Scene<'_>,
+    server: &GitServer,
+    release: &Pushed,
+    tag: &str,
+    commits: usize,
+) -> Result<()> {
+    scene.all_run(&release.digest, 3).await?;
+    let status = scene.holds(&release.digest).await?;
+    let image = format!("{}@{}", release.tagged(tag), release.digest);
+    ensure!(server.file().await? == written(&scene.namespace, &image), "{}", server.file().await?);
+    let all = server.commits().await?;
+    ensure!(all.len() == commits, "{commits} commits: {all:#?}");
+    let git = &status.stage()["git"][0];
+    ensure!(git["digest"] == release.digest && git["branch"] == "main", "{git:#}");
+    let marks = all[0].matches("Lockkeeper-Attempt: ").count();
+    ensure!(marks == 1 && all[0].contains(&format!("Lockkeeper-Digest: {}", release.digest)), "{}", all[0]);
+    Ok(())
+}
+
+#[test]
+fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_goes_back_by_a_commit() {
+    run(
+        "g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_goes_back_by_a_commit",
+        async |test: &Test| -> Result<()> {
+            test.bed.kubelet().await?;
+            install(test.bed).await?;
+            let namespace = test.namespace("git").await?;
+            let first = format!("{}:0.28.0", test.bed.registry().repository(&format!("{namespace}/otel")));
+            let mut server = GitServer::start(&written(&namespace, &first)).await?;
+            let args = ["--allow-host", &server.host];
+            let controller = start_controller_with(test.bed, "lockkeeper", &args).await?;
+            let scene = Scene::on(test.bed, test.admin.clone(), namespace, &controller).await?;
+            let old = scene.push_first().await?;
+            scene.apply(scene.deployment("shop", 3, &first)).await?;
+            scene.all_run(&old.digest, 3).await?;
+            server.apply_to(scene.api(), "shop");
+            credential(&scene, &server).await?;
+            let target = json!([{
+                "git": {
+                    "url": server.url(), "branch": "main", "secretRef": {"name": "deploy-bot"},
+                    "edits": [{"marker": {"path": FILE}}],
+                },
+                "observe": {"pods": {"selector": {"matchLabels": {"telemetry": "otel"}}, "containers": ["otel"]}},
+            }]);
+            scene.apply(scene.policy(&target)).await?;
+            scene.holds(&old.digest).await.context("adoption")?;
+            ensure!(server.commits().await?.len() == 1, "adoption commits nothing");
+
+            let new = scene.push("0.28.1").await?;
+            delivered(&scene, &server, &new, "0.28.1", 2).await.context("promotion")?;
+
+            // Killed when the push has landed and nobody has heard of it.
+            server.hold_replies(true);
+            let newer = scene.push("0.28.2").await?;
+            eventually("the push lands", PATIENCE, async || {
+                ensure!(server.landed() == 2, "{} pushes", server.landed());
+                Ok(())
+            })
+            .await?;
+            controller.kill().await?;
+            server.hold_replies(false);
+            controller.restart().await?;
+            delivered(&scene, &server, &newer, "0.28.2", 3).await.context("after the kill")?;
+
+            scene
+                .apply(json!({
+                    "apiVersion": "lockkeeper.dev/v1alpha1", "kind": "Intervention", "metadata": {"name": "back"},
+                    "spec": {"policyRef": {"name": "otel"}, "stages": ["only"], "action": "RollBack", "digest": newer.digest,
+                             "reason": "it is slow"},
+                }))
+                .await?;
+            delivered(&scene, &server, &new, "0.28.1", 4).await.context("rollback")?;
+            ensure!(server.commits().await?[0].contains("take back to"), "{:?}", server.commits().await?);
+            for resource in ["pods", "deployments", "imagepins"] {
+                ensure!(scene.writes_of(resource)?.is_empty(), "{resource} are the tool's to write");
+            }
+            ensure!(!controller.log()?.contains(USER.1), "the password is in the log");
+            scene.finish().await?;
+            controller.terminate().await
+        },
+    );
+}
