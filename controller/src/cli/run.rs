@@ -156,8 +156,7 @@ impl Controller {
             Arc::new(queue.clone()),
             args.webhook_addr.is_some(),
         ));
-        let background =
-            background::build(args, connection, (&kubernetes, &queue), &fence, &metrics)?;
+        let background = background::build(args, connection, (&kubernetes, &queue), &fence, &metrics)?;
         let world = World {
             cluster: Arc::clone(&kubernetes) as _,
             policies: Arc::clone(&kubernetes) as _,

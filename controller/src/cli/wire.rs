@@ -241,6 +241,8 @@ impl Connection {
         config: notify::Config,
     ) -> Result<Notifiers, Failure> {
         installation.registries.notifiers(self.address, config)
+    }
+
     /// For repositories.
     pub fn git(&self, installation: &Installation) -> Result<Git, Failure> {
         installation.registries.git(self.address)

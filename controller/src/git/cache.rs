@@ -70,7 +70,7 @@ impl Cache {
     pub fn new(folder: &Path) -> io::Result<Self> {
         let folder = folder.join(format!("lockkeeper-git-{}", std::process::id()));
         match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // It is made where one is needed: many installations have no folder to write to, and no such target.
             _ => Ok(Self { folder, kept: Mutex::default(), made: AtomicU64::new(0) }),
         }

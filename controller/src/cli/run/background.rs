@@ -7,7 +7,7 @@ use crate::{
         wire::{Connection, SystemClock},
     },
     kubernetes::Kubernetes,
-    ports::{Fence, Verifier as _},
+    ports::{Fence, Verifier as _, Wakes},
     reconcile::{
         background::Background,
         deliveries::Deliveries,
@@ -30,7 +30,7 @@ pub fn build(
     fence: &Fence,
     metrics: &Arc<Metrics>,
 ) -> Result<Background, Failure> {
-    let wakes = || Arc::new(queue.clone());
+    let wakes = || -> Arc<dyn Wakes> { Arc::new(queue.clone()) };
     let cluster = || Arc::clone(kubernetes);
     let verifier = args.installation.verifier()?;
     if let Some(root) = verifier.trusted_root() {

@@ -6,8 +6,8 @@ use crate::{
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
         RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
         cloud::Account,
-        notify::{Destination, Message, Notifier, NotifyError},
         git::{Branches, Errand, GitError},
+        notify::{Destination, Message, Notifier, NotifyError},
         signals::{Measure, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
@@ -233,6 +233,8 @@ impl Fake {
             fence: Fence::new(self.clone()),
             metrics: Arc::new(Metrics::new()),
         })
+    }
+
     pub fn deliveries(self: &Arc<Self>) -> Deliveries {
         let fence = Fence::new(self.clone());
         Deliveries::new(self.clone(), self.clone(), self.clone(), self.clone(), fence)
