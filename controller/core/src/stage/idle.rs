@@ -305,6 +305,10 @@ pub fn try_to_enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry, phase: 
 /// What the stage would do, while it may write nothing (`mode: Observe`, `suspend`).
 pub fn report_only(view: &StageView<'_>, turn: &mut Turn) {
     let phase = turn.status.phase;
+    if phase == Phase::Blocked {
+        // Nothing is written there anyway; by its reason it is known later what ends it.
+        return;
+    }
     if phase != Phase::Idle || turn.status.flight.is_some() {
         let what = turn.status.flight.as_ref().map_or_else(
             || "a rollback".to_owned(),

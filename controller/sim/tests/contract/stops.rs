@@ -71,6 +71,28 @@ fn suspend_stops_all_writes_and_says_what_is_left_half_way() {
 }
 
 #[test]
+fn what_a_stage_is_blocked_by_outlives_a_suspension() {
+    for (suspend, mode) in [(true, Mode::Enforce), (false, Mode::Observe)] {
+        let mut story = soaking();
+        story.world.policy.stages[0].rollback = RollbackMode::Recommend;
+        turn_bad(&mut story);
+        story.pass(120);
+        let blocked = (Phase::Blocked, "RollbackRecommended");
+        assert_eq!(story.reason(0), blocked);
+        let moves = story.moves().len();
+        (story.world.policy.suspend, story.world.policy.mode) = (suspend, mode);
+        story.pass(30);
+        assert_eq!(story.reason(0), blocked);
+        (story.world.policy.suspend, story.world.policy.mode) = (false, Mode::Enforce);
+        story.pass(30);
+        assert_eq!((story.reason(0), story.moves().len()), (blocked, moves), "{}", story.history());
+        story.ask(InterventionKind::RollBack, "prod", None, "kim");
+        story.pass(30);
+        assert_eq!((story.runs("0.28.0"), story.world.quarantines.len()), (12, 1), "{}", story.history());
+    }
+}
+
+#[test]
 fn under_a_hold_nothing_is_widened_and_the_rollback_is_armed() {
     let mut story = soaking();
     story.ask(InterventionKind::Hold, "prod", None, "kim");
