@@ -15,6 +15,17 @@ RUN host=$(rustc -vV | sed -n 's/^host: //p') \
     && cp "target/$host/release/lockkeeper" /lockkeeper \
     && echo 'hosts: files dns' > /nsswitch.conf
 
+# For targets in Git, whose adapter is the program git: docker build --target with-git
+FROM debian:bookworm-slim AS with-git
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates git \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /lockkeeper /usr/local/bin/lockkeeper
+USER 65534:65534
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/lockkeeper"]
+CMD ["run"]
+
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /nsswitch.conf /etc/nsswitch.conf

@@ -205,6 +205,26 @@ fn those_who_are_told_come_with_their_secrets() {
 }
 
 #[test]
+fn repositories_are_cached_in_a_folder_of_the_size_that_is_given() {
+    alone(async {
+        let all = render(&["controller.gitCache=2Gi"]).await?;
+        let pod = &find(&all, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        ensure!(container["args"].to_string().contains("--git-cache=/var/cache/lockkeeper"), "{container:#}");
+        ensure!(
+            container["volumeMounts"] == json!([{"name": "git-cache", "mountPath": "/var/cache/lockkeeper"}]),
+            "{container:#}"
+        );
+        let volume = json!([{"name": "git-cache", "emptyDir": {"sizeLimit": "2Gi"}}]);
+        ensure!(pod["volumes"] == volume, "{pod:#}");
+        let none = render(&[]).await?;
+        let pod = &find(&none, "Deployment", "lockkeeper")?["spec"]["template"]["spec"];
+        ensure!(!pod.to_string().contains("git-cache"), "{pod:#}");
+        Ok(())
+    });
+}
+
+#[test]
 fn rights_have_no_wildcard_and_no_secret() {
     alone(async {
         let all = render(&["serviceMonitor.enabled=true"]).await?;
