@@ -173,7 +173,16 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
         "namespaceSelector": {"matchLabels": {"a": "b"}},
         "selector": {"matchLabels": {"a": "b"}},
     });
-    policy(&[("/stages/0/targets", json!([{"pods": everywhere}, {"workloads": everywhere}, {}]))]);
+    let git = json!({
+        "url": "https://user@git.example.com/x", "branch": "main", "secretRef": {"name": "other/secret"},
+        "edits": [{"marker": {"path": "a"}, "kustomize": {"path": "b"}}],
+    });
+    let targets = json!([
+        {"pods": everywhere}, {"workloads": everywhere}, {}, {"git": git, "observe": {"pods": everywhere}}, {"git": git},
+    ]);
+    policy(&[("/stages/0/targets", targets)]);
+    let of_a_cloud = json!({"provider": "aws", "secretRef": {"name": "one"}, "insecure": true});
+    policy(&[("/registry", of_a_cloud)]);
 
     found.push(("Quarantine", json!({"reason": "none"})));
     let asked = |action: &str, more: Value| {
