@@ -7,7 +7,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use e2e::install::{install, start_controller_with};
+use e2e::install::{CONTROLLER, apply_object, install};
 use e2e::meter::{self, Meter};
 use e2e::scene::Scene;
 use e2e::{Bed, Controller, PATIENCE, Settings, ports};
@@ -53,16 +53,24 @@ async fn measure(bed: &Bed, releases: usize) -> Result<()> {
     std::fs::write(&receivers, json!({"receivers": [receiver]}).to_string())?;
     let (hooks, http) = (address()?, address()?);
     let file = receivers.display().to_string();
-    let flags = ["--hooks", &file, "--hooks-addr", &hooks, "--http-addr", &http];
-    let controller = start_controller_with(bed, "lockkeeper", &flags).await?;
+    let registry = bed.registry();
+    let flags = [
+        "run",
+        "--allow-host",
+        registry.host(),
+        "--hooks",
+        &file,
+        "--hooks-addr",
+        &hooks,
+        "--http-addr",
+        &http,
+    ];
+    let controller = Controller::start(bed, "lockkeeper", CONTROLLER, &flags, &[]).await?;
 
     let admin = bed.admin().await?;
     let namespace = "bench-hooks".to_owned();
-    e2e::install::apply_object(
-        &admin,
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
-    )
-    .await?;
+    apply_object(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))
+        .await?;
     let scene = Scene::on(bed, admin, namespace, &controller).await?;
     let first = scene.push_first().await?;
     scene.apply(scene.deployment("shop", 2, &first.tagged("latest"))).await?;
@@ -98,7 +106,7 @@ async fn release(
     let deployments = scene.api::<Deployment>();
     let watch = deployments.watch(&WatchParams::default().timeout(60), "0").await?;
     let begun = Timestamp::now();
-    hook(scene, hooks).await?;
+    hook(scene, hooks, number).await?;
     let shown = timeout(PATIENCE, shows(watch, &pushed.digest)).await;
     if !matches!(shown, Ok(Ok(()))) {
         controller.check().await?;
@@ -123,12 +131,12 @@ async fn shows(watch: impl Stream<Item = kube::Result<WatchEvent<Deployment>>>, 
     anyhow::bail!("the watch ended")
 }
 
-/// As the CNCF registry notifies of a push.
-async fn hook(scene: &Scene<'_>, hooks: &str) -> Result<()> {
-    let target = json!({"repository": format!("{}/otel", scene.namespace), "tag": "any"});
+/// As the CNCF registry notifies of a push; the same notification a second time would be no hint.
+async fn hook(scene: &Scene<'_>, hooks: &str, number: usize) -> Result<()> {
+    let target = json!({"repository": format!("{}/otel", scene.namespace), "tag": format!("0.28.{number}")});
     let registry = scene.bed.registry();
     let host = registry.host();
-    let body = json!({"events": [{"action": "push", "target": target, "request": {"host": host}}]});
+    let body = json!({"events": [{"id": number.to_string(), "action": "push", "target": target, "request": {"host": host}}]});
     let http = reqwest::Client::builder().no_proxy().build()?;
     let request = http.post(format!("http://{hooks}/hooks/registry")).bearer_auth(SECRET);
     let answer = request.body(body.to_string()).send().await?.status();
