@@ -281,6 +281,26 @@ impl<'b> Scene<'b> {
         Ok(())
     }
 
+    /// Waits until none of these writes of the controller is made for `rest`. The last event is published after the last
+    /// status, on a busy machine some time after it: what is written all the time never rests.
+    pub async fn comes_to_rest(&self, rest: Duration, of: impl Fn(&AuditEvent) -> bool) -> Result<()> {
+        let writes = || -> Result<Vec<AuditEvent>> {
+            let mut writes = self.writes()?;
+            writes.retain(&of);
+            Ok(writes)
+        };
+        let mut before = writes()?.len();
+        for _ in 0..3 {
+            tokio::time::sleep(rest).await;
+            let after = writes()?.len();
+            if after == before {
+                return Ok(());
+            }
+            before = after;
+        }
+        bail!("written again and again: {:#?}", writes()?.last())
+    }
+
     /// The events of the policy, as (reason, note).
     pub async fn events(&self) -> Result<Vec<(String, String)>> {
         self.events_on("ImagePolicy").await
