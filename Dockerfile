@@ -15,10 +15,10 @@ RUN host=$(rustc -vV | sed -n 's/^host: //p') \
     && cp "target/$host/release/lockkeeper" /lockkeeper \
     && echo 'hosts: files dns' > /nsswitch.conf
 
-# For targets in Git, whose adapter is the program git: docker build --target with-git
+# For targets in Git, whose adapter is the program git, and ssh below it: docker build --target with-git
 FROM debian:bookworm-slim AS with-git
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates git \
+    && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /lockkeeper /usr/local/bin/lockkeeper
 USER 65534:65534

@@ -57,6 +57,7 @@ bench-hooks:
 	LOCKKEEPER_BIN=$(built)/../release/lockkeeper $(built)/../release/bench-hooks $(BENCH)
 
 # The controller's image, without a container engine, as an OCI image layout; pushed with: make image PUSH=host/repository:tag
+# For targets in Git: make image WITH_GIT=1, which adds git, ssh and what they run from this machine, with their libraries.
 # The binary is static: glibc is linked in. The paths of this machine are not in it, so that two compiles are equal, wherever
 # the checkout and its target folder are; a list of the crates in it is (cargo auditable, installed once).
 host := $(shell rustc -vV | sed -n 's/^host: //p')
@@ -64,13 +65,15 @@ target := $(abspath $(built)/..)
 remap = --remap-path-prefix=$(1)=$(2)
 auditable_version := 0.7.7
 auditable := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockkeeper-tools/cargo-auditable-$(auditable_version)
+with_git = $(foreach program,git ssh ssh-keygen sh,--program $(or $(shell command -v $(program)),$(error $(program) is not installed; Debian: apt-get install git openssh-client))) \
+	--program $(shell git --exec-path)/git-remote-https
 image: $(auditable)/bin/cargo-auditable
 	PATH="$(auditable)/bin:$$PATH" \
 	RUSTFLAGS="-C target-feature=+crt-static $(call remap,$(CURDIR),/src) $(call remap,$(or $(CARGO_HOME),$(HOME)/.cargo),/cargo) $(call remap,$(target),/target)" \
 		cargo auditable build --locked --release --target $(host) -p lockkeeper
 	cargo build --locked -p e2e --bin image
 	$(built)/image --binary $(target)/$(host)/release/lockkeeper --layout $(target)/image \
-		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(if $(PUSH),--push $(PUSH))
+		--created "$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)" $(if $(WITH_GIT),$(with_git)) $(if $(PUSH),--push $(PUSH))
 
 # The build is thrown away; only the program is kept.
 $(auditable)/bin/cargo-auditable:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -66,6 +67,66 @@ fn two_images_of_the_same_files_are_equal_to_the_bit() {
         let mut found = BTreeMap::new();
         files(&layout, "", &mut found)?;
         ensure!(found.len() == 10 && found != made[1], "nothing is left of the image before");
+        Ok(())
+    };
+    test().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// The root folder that the layers of a layout make.
+fn unpacked(layout: &Path, root: &Path) -> Result<()> {
+    let blob = |digest: &Value| -> Result<Vec<u8>> {
+        let hex = digest.as_str().and_then(|digest| digest.strip_prefix("sha256:")).context("no digest")?;
+        Ok(std::fs::read(layout.join("blobs/sha256").join(hex))?)
+    };
+    let json = |bytes: Vec<u8>| -> Result<Value> { Ok(serde_json::from_slice(&bytes)?) };
+    let outer = json(std::fs::read(layout.join("index.json"))?)?;
+    let index = json(blob(&outer["manifests"][0]["digest"])?)?;
+    let manifest = json(blob(&index["manifests"][0]["digest"])?)?;
+    for layer in manifest["layers"].as_array().into_iter().flatten() {
+        let bytes = blob(&layer["digest"])?;
+        tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice())).unpack(root)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn git_and_what_it_runs_work_in_it_as_nobody() {
+    let test = || -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let binary = static_binary(folder.path())?;
+        let exec = std::process::Command::new("git").arg("--exec-path").output().context("git is needed")?;
+        let https = format!("{}/git-remote-https", String::from_utf8(exec.stdout)?.trim());
+        let layout = folder.path().join("layout");
+        let place = layout.display().to_string();
+        let mut args = vec!["--binary", &binary, "--layout", &place];
+        for program in ["/usr/bin/git", &https, "/bin/sh"] {
+            args.extend(["--program", program]);
+        }
+        let said = done(&args)?;
+        ensure!(done(&args)? == said, "the second image is another");
+
+        let root = folder.path().join("root");
+        unpacked(&layout, &root)?;
+        // A container has this device; a file that everybody may write is enough here.
+        std::fs::create_dir(root.join("dev"))?;
+        let null = root.join("dev/null");
+        std::fs::write(&null, "")?;
+        std::fs::set_permissions(&null, std::fs::Permissions::from_mode(0o666))?;
+        let call = |arguments: &[&str]| -> Result<Output> {
+            let mut command = std::process::Command::new("chroot");
+            command.arg("--userspec=65534:65534").arg(&root).args(arguments);
+            Ok(command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/bin").output()?)
+        };
+        let hashed = call(&["/bin/sh", "-c", "echo lockkeeper | git hash-object --stdin"])?;
+        ensure!(hashed.stdout.len() == 41 && hashed.status.success(), "{hashed:?}");
+        // Its helper speaks TLS to a port at which nobody listens.
+        let asked = call(&["git", "ls-remote", "https://127.0.0.1:1/a.git"])?;
+        let complaint = String::from_utf8_lossy(&asked.stderr).into_owned();
+        ensure!(complaint.contains("unable to access") && complaint.contains("connect"), "{complaint}");
+
+        let args = ["--binary", &binary, "--layout", &place, "--program", "bin/sh"];
+        let refused = String::from_utf8(image(&args)?.stderr)?;
+        ensure!(refused.contains("bin/sh: a program is named by its absolute path"), "{refused}");
         Ok(())
     };
     test().unwrap_or_else(|error| panic!("{error:#}"));

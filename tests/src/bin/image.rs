@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use e2e::Registry;
+use e2e::image::programs;
 use e2e::image::release::{Parts, Release};
 
 /// Makes the image of the controller as an OCI image layout, and pushes it where asked. The environment variables
@@ -18,6 +19,10 @@ struct Args {
     /// The certificates that the image trusts.
     #[arg(long, default_value = "/etc/ssl/certs/ca-certificates.crt")]
     roots: PathBuf,
+    /// A program of this machine that the image has, too, with its libraries; may be repeated. Targets in Git need git,
+    /// git-remote-https and, over SSH, ssh, ssh-keygen and sh.
+    #[arg(long = "program")]
+    programs: Vec<PathBuf>,
     /// When the sources were made, RFC 3339; the same sources make the same image.
     #[arg(long, default_value = "1970-01-01T00:00:00Z")]
     created: String,
@@ -37,6 +42,7 @@ async fn main() -> Result<()> {
     let release = Release::new(&Parts {
         binary: read(&args.binary)?,
         libraries: Vec::new(),
+        programs: programs::of(&args.programs)?,
         roots: read(&args.roots)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         created: args.created,

@@ -1,7 +1,7 @@
-//! The bill of materials of the controller's binary, in the format `CycloneDX`.
+//! The bill of materials of the controller's image, in the format `CycloneDX`.
 //!
 //! Guarantees: it names every crate that cargo links into the binary, with version, licence and the checksum of the lock
-//! file; the same sources give the same bytes.
+//! file, and what owns the programs beside it; the same sources give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -9,18 +9,20 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::digest_of;
+use super::release::Parts;
+use super::{digest_of, programs};
 use crate::install::checkout;
 
-/// Of a binary of this checkout.
-pub(crate) fn of(binary: &[u8], version: &str) -> Result<Vec<u8>> {
+/// Of an image with a binary of this checkout.
+pub(crate) fn of(parts: &Parts) -> Result<Vec<u8>> {
     let lock = std::fs::read_to_string(checkout("Cargo.lock")).context("no Cargo.lock")?;
-    let components = components(&linked()?, &checksums(&lock));
-    let digest = digest_of(binary);
+    let mut components = components(&linked()?, &checksums(&lock));
+    components.extend(programs::components(&parts.programs));
+    let digest = digest_of(&parts.binary);
     let document = json!({
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
         "metadata": {"component": {
-            "type": "application", "name": "lockkeeper", "version": version,
+            "type": "application", "name": "lockkeeper", "version": parts.version,
             "hashes": [{"alg": "SHA-256", "content": digest.trim_start_matches("sha256:")}],
         }},
         "components": components,

@@ -5,6 +5,7 @@
 
 mod bill;
 mod layout;
+pub mod programs;
 mod registry;
 pub mod release;
 mod sign;

@@ -1,7 +1,7 @@
-//! The image of the controller: its static binary, the roots that it trusts, and nothing else.
+//! The image of the controller: its static binary, the roots that it trusts, and the programs that were asked for.
 //!
-//! Guarantees: the same files make the same bytes, layers and manifests included; no shell, no package manager, no user
-//! but one without rights; a binary that would need a loader is refused.
+//! Guarantees: the same files make the same bytes, layers and manifests included; no shell unless it is asked for, no
+//! package manager, no user but one without rights; a binary that would need a loader is refused.
 
 use std::path::Path;
 
@@ -21,6 +21,8 @@ pub struct Parts {
     pub binary: Vec<u8>,
     /// For a binary that is not: the loader and the libraries that it needs, at the paths at which it looks for them.
     pub libraries: Vec<File>,
+    /// Programs beside it with their libraries ([`super::programs::of`]).
+    pub programs: Vec<File>,
     /// The certificates that it trusts, PEM.
     pub roots: Vec<u8>,
     /// Its version.
@@ -79,8 +81,7 @@ impl Release {
             "the roots hold no certificate; name a PEM file such as /etc/ssl/certs/ca-certificates.crt"
         );
         let built = build(&image(parts))?;
-        let attached =
-            Attached::new(CYCLONE_DX, bill::of(&parts.binary, &parts.version)?, &built.index.descriptor())?;
+        let attached = Attached::new(CYCLONE_DX, bill::of(parts)?, &built.index.descriptor())?;
         Ok(Self { built, attached, version: parts.version.clone() })
     }
 
@@ -123,13 +124,18 @@ fn image(parts: &Parts) -> Image {
     base.extend(parts.libraries.iter().cloned());
     let settings = json!({
         "User": format!("{USER}:{USER}"), "Cmd": ["run"], "WorkingDir": "/", "ExposedPorts": {"8080/tcp": {}},
+        "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"],
     });
+    let mut layers = vec![base, vec![file(BINARY, &parts.binary, 0o755)]];
+    if !parts.programs.is_empty() {
+        layers.insert(1, parts.programs.clone());
+    }
     let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
     Image {
         created: parts.created.clone(),
         platforms: vec![format!("linux/{}", architecture())],
         // What changes least is lowest.
-        layers: vec![base, vec![file(BINARY, &parts.binary, 0o755)]],
+        layers,
         entrypoint: vec![format!("/{BINARY}")],
         labels: vec![
             label("licenses", "Apache-2.0"),

@@ -4,17 +4,17 @@
 //! The binary is the one that these tests were built with. It is no static one, so the image holds what it is linked to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::controller::program;
 use e2e::helm::{Helm, RELEASE, chart};
+use e2e::image::programs::libraries;
 use e2e::image::release::{Parts, Release, USER};
 use e2e::node::RealNode;
 use e2e::process::Signal;
-use e2e::{File, PATIENCE, Test, eventually, ports};
+use e2e::{PATIENCE, Test, eventually, ports};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -232,22 +232,9 @@ fn image() -> Result<Release> {
     Release::new(&Parts {
         binary: std::fs::read(&stripped)?,
         libraries: libraries(&program)?,
+        programs: Vec::new(),
         roots: std::fs::read("/etc/ssl/certs/ca-certificates.crt")?,
         version: "0.0.0".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
     })
-}
-
-/// The loader and the libraries of a program, at the paths at which it finds them.
-fn libraries(program: &Path) -> Result<Vec<File>> {
-    let output = Command::new("ldd").arg(program).output().context("ldd could not be run")?;
-    let said = String::from_utf8(output.stdout)?;
-    ensure!(output.status.success(), "ldd {}: {said}", program.display());
-    let paths = said.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    paths
-        .map(|path| {
-            let contents = std::fs::read(path).with_context(|| path.to_owned())?;
-            Ok(File { path: path.trim_start_matches('/').to_owned(), contents, mode: 0o755 })
-        })
-        .collect()
 }
