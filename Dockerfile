@@ -4,10 +4,11 @@
 FROM rust:1.95.0-slim-bookworm AS build
 # The toolchain of this image, without the components that only developers need.
 ENV RUSTUP_TOOLCHAIN=1.95.0
-# aws-lc, the one crypto provider, is C; this image brings a compiler. glibc is linked in.
-ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/src --remap-path-prefix=/usr/local/cargo=/cargo"
 # Lists the crates in the binary, for whoever looks for vulnerable ones later.
 RUN cargo install cargo-auditable --locked --version 0.7.7
+# aws-lc, the one crypto provider, is C; this image brings a compiler. glibc is linked in,
+# which is for the target alone: nothing that runs during the build is built below this line without naming one.
+ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/src --remap-path-prefix=/usr/local/cargo=/cargo"
 WORKDIR /src
 COPY . .
 RUN host=$(rustc -vV | sed -n 's/^host: //p') \
