@@ -1,13 +1,13 @@
 # The controller and command line in one image: docker build -t lockkeeper .
 # `make image` makes the same without a container engine, and is what the tests look at. This file is for people who have one;
-# the gate does not build it.
+# the gate does not build it. Both of its targets were built, by buildah, when it was last changed.
 FROM rust:1.95.0-slim-bookworm AS build
 # The toolchain of this image, without the components that only developers need.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 # Lists the crates in the binary, for whoever looks for vulnerable ones later.
 RUN cargo install cargo-auditable --locked --version 0.7.7
-# aws-lc, the one crypto provider, is C; this image brings a compiler. glibc is linked in,
-# which is for the target alone: nothing that runs during the build is built below this line without naming one.
+# aws-lc, the one crypto provider, is C; this image brings a compiler. glibc is linked in, which a build without a named target
+# cannot do: it would link proc-macros, too.
 ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=/src --remap-path-prefix=/usr/local/cargo=/cargo"
 WORKDIR /src
 COPY . .
