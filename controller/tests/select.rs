@@ -194,6 +194,49 @@ fn a_policy_s_file_selects_as_the_policy_would() {
 }
 
 #[test]
+fn what_is_quarantined_is_passed_over_without_a_registry_by_the_tags_that_are_named() {
+    let flags = ["--semver", "*", "--offline", "--quarantined", "1.2"];
+    let said = select(&flags, "1.0\n1.1\n1.2\n");
+    let answer = said.json();
+    assert_eq!((said.code, answer["chosen"]["tag"].as_str()), (0, Some("1.1")), "{}", said.err);
+    assert_eq!(answer["tags"][0]["reason"], "Quarantined", "{answer}");
+    assert!(answer["tags"][0]["message"].as_str().unwrap().contains("--quarantined 1.2 says so"), "{answer}");
+    // A digest names no tag here: that nobody looked is said, not hidden.
+    let said = select(&["--semver", "*", "--offline", "--quarantined", D], "1.0\n");
+    assert!(
+        said.code == 0 && said.err.contains(D) && said.err.contains("no registry is asked"),
+        "{}",
+        said.err
+    );
+    let all = select(&["--semver", "*", "--quarantined", "1.0", "--quarantined", "1.1"], "1.0\n1.1\n");
+    assert_eq!((all.code, &all.json()["chosen"]), (3, &Value::Null), "{}", all.err);
+    for (text, part) in [("sha256:1", "64 hex digits"), (".x", "--quarantined")] {
+        let said = select(&["--semver", "*", "--quarantined", text], "1.0\n");
+        assert!(said.code == 2 && said.err.contains(part), "{text}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_quarantine_beside_the_policy_is_obeyed_with_its_own_reason() {
+    let file = std::env::temp_dir().join(format!("lockkeeper-held-{}.yaml", std::process::id()));
+    let text = format!(
+        "apiVersion: lockkeeper.dev/v1alpha1\nkind: ImagePolicy\nmetadata: {{name: otel, namespace: platform}}\nspec:\n  \
+         image: ghcr.io/example/app\n  select: {{semver: {{range: '*'}}}}\n  stages:\n  - {{name: dev, targets: [{{pods: \
+         {{selector: {{matchLabels: {{a: b}}}}}}}}]}}\n---\napiVersion: v1\nkind: List\nitems:\n\
+         - {{apiVersion: lockkeeper.dev/v1alpha1, kind: Quarantine, metadata: {{name: bad-one, namespace: platform}},\n   \
+         spec: {{tag: '1.1', digest: '{D}', reason: CrashLoop, policy: otel}}}}\n"
+    );
+    std::fs::write(&file, text).expect("a temporary file");
+    let path = file.display().to_string();
+    let said = lockkeeper(&["select", "-f", &path, "--tags", "-", "-o", "json", "--offline"], "1.0\n1.1\n");
+    std::fs::remove_file(&file).expect("it was there");
+    let answer = said.json();
+    assert_eq!((said.code, answer["chosen"]["tag"].as_str()), (0, Some("1.0")), "{}", said.err);
+    let message = answer["tags"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("CrashLoop; `kubectl delete quar bad-one` would release it"), "{answer}");
+}
+
+#[test]
 fn the_table_has_a_line_for_every_tag() {
     let said = lockkeeper(&["select", "--tags", "-", "--semver", "*"], "1.0\nlatest\n2.0\n");
     let first: Vec<&str> = said.out.lines().filter_map(|line| line.split_whitespace().next()).collect();

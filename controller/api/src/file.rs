@@ -1,10 +1,10 @@
-//! A policy from a file, before any server has looked at it.
+//! A policy from a file, and the Quarantines beside it, before any server has looked at them.
 //!
 //! Guarantees: what the server would drop or refuse as unknown is an error here, with the field that was probably
 //! meant. May not read the file: it gets the text.
 
 use crate::{
-    FieldError, ImagePolicy, crds, names,
+    FieldError, ImagePolicy, Quarantine, crds, names,
     parse::{Errors, suggestion},
 };
 use serde_json::Value;
@@ -24,6 +24,71 @@ pub fn policy_from_yaml(text: &str, namespace: &str) -> Result<ImagePolicy, Vec<
     });
     let policy = document.and_then(|document| one(&mut errors, document, namespace));
     errors.finish(policy)
+}
+
+/// The same, with the Quarantines of the policy's namespace that the text holds too: as documents of their own, or in a
+/// list as kubectl prints it.
+pub fn policy_and_quarantines_from_yaml(
+    text: &str,
+    namespace: &str,
+) -> Result<(ImagePolicy, Vec<Quarantine>), Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let read = errors.keep("file", serde_saphyr::from_multiple::<Value>(text)).unwrap_or_default();
+    let documents = read.into_iter().flat_map(listed);
+    let held = |document: &Value| document["kind"] == "Quarantine";
+    let (quarantines, mut policies): (Vec<Value>, Vec<Value>) =
+        documents.filter(|document| !document.is_null()).partition(held);
+    let policy = match policies.len() {
+        1 => policies.pop().and_then(|document| one(&mut errors, document, namespace)),
+        0 => {
+            errors.add("file", "", "holds no ImagePolicy", "write one");
+            None
+        }
+        many => {
+            errors.add(
+                "file",
+                &many.to_string(),
+                "documents are in it besides Quarantines",
+                "keep one ImagePolicy",
+            );
+            None
+        }
+    };
+    let here = policy.as_ref().and_then(|policy| policy.metadata.namespace.clone());
+    let quarantines = quarantines.into_iter().enumerate().filter_map(|(n, document)| {
+        let mut quarantine = quarantine(&mut errors, n, document)?;
+        let namespace = quarantine.metadata.namespace.get_or_insert_with(|| namespace.to_owned()).clone();
+        (here.as_ref() == Some(&namespace)).then_some(quarantine)
+    });
+    let both = (policy, quarantines.collect());
+    errors.finish(both.0.map(|policy| (policy, both.1)))
+}
+
+/// The objects of a list as kubectl prints it, or the one there is.
+fn listed(document: Value) -> Vec<Value> {
+    match document {
+        Value::Object(mut fields) if fields.get("kind").is_some_and(|kind| kind == "List") => {
+            match fields.remove("items") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            }
+        }
+        one => vec![one],
+    }
+}
+
+fn quarantine(errors: &mut Errors, n: usize, document: Value) -> Option<Quarantine> {
+    let field = format!("Quarantine[{n}]");
+    let definition = crds::definitions().into_iter().find(|(name, _)| name.starts_with("quarantines."))?.1;
+    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")?;
+    unknown(errors, &format!("{field}.spec"), &document["spec"], schema);
+    let quarantine: Quarantine = errors.keep(&field, serde_json::from_value(document))?;
+    // A Quarantine that cannot be understood would hold nothing back here, and nobody would notice.
+    for wrong in quarantine.seen().err().unwrap_or_default() {
+        let path = format!("{field}.{}", wrong.path);
+        errors.keep::<(), _>(path, Err(wrong.message));
+    }
+    Some(quarantine)
 }
 
 fn one(errors: &mut Errors, document: Value, namespace: &str) -> Option<ImagePolicy> {
@@ -105,6 +170,49 @@ mod tests {
         assert!(!mistakes("a: [").is_empty());
         assert!(!mistakes("- a").is_empty());
         assert!(mistakes("")[0].contains("nothing"));
+    }
+
+    #[test]
+    fn quarantines_of_the_policys_namespace_are_read_beside_it() {
+        let digest = |n: char| format!("sha256:{}", String::from(n).repeat(64));
+        let quarantine = |metadata: &str, n: char| {
+            format!(
+                "apiVersion: lockkeeper.dev/v1alpha1\nkind: Quarantine\nmetadata: {metadata}\nspec: {{digest: \"{}\"}}\n",
+                digest(n)
+            )
+        };
+        let text = [
+            quarantine("{name: a, namespace: platform}", 'a'),
+            GOOD.to_owned(),
+            quarantine("{name: b, namespace: elsewhere}", 'b'),
+        ];
+        let (policy, found) = policy_and_quarantines_from_yaml(&text.join("\n---\n"), "x").unwrap();
+        assert_eq!(policy.metadata.namespace.as_deref(), Some("platform"));
+        let names = |found: &[Quarantine]| -> Vec<_> {
+            found.iter().filter_map(|q| q.metadata.name.clone()).collect()
+        };
+        assert_eq!(names(&found), ["a"], "the policy of another namespace is not concerned");
+        let indented = |text: &str| text.trim_end().replace('\n', "\n  ");
+        let list = format!(
+            "kind: List\napiVersion: v1\nitems:\n- {}\n- {}\n",
+            indented(&GOOD.replace(", namespace: platform", "")),
+            indented(&quarantine("{name: c}", 'c'))
+        );
+        let (_, found) = policy_and_quarantines_from_yaml(&list, "here").unwrap();
+        assert_eq!(names(&found), ["c"]);
+        let wrong = |text: &str| {
+            let wrong = policy_and_quarantines_from_yaml(&format!("{GOOD}\n---\n{text}"), "x").unwrap_err();
+            wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let typo = quarantine("{name: a}", 'a');
+        assert!(wrong(&typo.replace("digest:", "digets:")).contains("Quarantine[0].spec.digets: "));
+        assert!(wrong(&typo.replace(&digest('a'), "sha256:1")).contains("Quarantine[0].spec.digest: "));
+        assert!(wrong(GOOD).contains("\"2\" documents"));
+        assert!(
+            policy_and_quarantines_from_yaml(&typo, "x").unwrap_err()[0]
+                .to_string()
+                .contains("no ImagePolicy")
+        );
     }
 
     #[test]

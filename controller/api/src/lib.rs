@@ -21,7 +21,7 @@ mod status;
 
 pub use crds::{crds, definitions};
 pub use effective::effective;
-pub use file::policy_from_yaml;
+pub use file::{policy_and_quarantines_from_yaml, policy_from_yaml};
 pub use imagepin::{ImagePin, ImagePinSpec};
 pub use intervention::{Intervention, InterventionSpec};
 pub use parse::{FieldError, parse, suggestion};

@@ -147,9 +147,7 @@ fn not_asked_who_signed(facts: &Facts<'_>, decision: &mut Decision, release: &Re
 /// Why a release cannot be the candidate: it is quarantined, lacks a platform in use, or the signature that is asked for.
 fn unusable(facts: &Facts<'_>, decision: &mut Decision, release: &Release) -> Option<(&'static str, String)> {
     if let Some(quarantine) = facts.quarantine_of(release) {
-        let message =
-            format!("{}; `kubectl delete quar {}` would release it", quarantine.reason, quarantine.name);
-        return Some(("Quarantined", message));
+        return Some(("Quarantined", quarantine.refuses()));
     }
     let missing = release.missing_platforms(&facts.platforms);
     if missing.is_empty() {

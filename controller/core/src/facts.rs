@@ -1,6 +1,7 @@
 //! What holds for all stages of a policy in one pass: what is quarantined, held, known and asked for.
 
 use crate::{
+    held_back::HeldBack,
     image::{Digest, Platform, Release, Repository},
     observed::{Answer, InterventionKind, InterventionSeen, Observed, QuarantineSeen},
     policy::Policy,
@@ -24,9 +25,8 @@ pub struct Facts<'a> {
     pub platforms: Vec<Platform>,
     /// Now.
     pub now: Timestamp,
-    /// Beside each Quarantine: what the release that it names by its index consists of. The same contents under
-    /// another index are quarantined, too.
-    contents: Vec<BTreeSet<Digest>>,
+    /// What the Quarantines of the namespace hold back.
+    held_back: HeldBack<'a>,
 }
 
 impl<'a> Facts<'a> {
@@ -40,33 +40,27 @@ impl<'a> Facts<'a> {
         } else {
             policy.select.platforms.clone()
         };
-        let contents = seen.quarantines.iter().map(|q| contents_of(q, seen, &platforms)).collect();
-        Self { policy, seen, platforms, now, contents }
+        let held_back = HeldBack::new(&seen.quarantines, &known(seen), &platforms);
+        Self { policy, seen, platforms, now, held_back }
     }
 
-    /// The Quarantine that covers a release, if one does (decision 20): by any digest that it names, or by any manifest
-    /// or config of the release that it names.
+    /// The Quarantine that covers a release, if one does.
     #[must_use]
     pub fn quarantine_of(&self, release: &Release) -> Option<&'a QuarantineSeen> {
-        let mut all = self.seen.quarantines.iter().zip(&self.contents);
-        all.find(|(q, contents)| q.covers(release) || release.shares_any(contents)).map(|(q, _)| q)
+        self.held_back.of(release)
     }
 
     /// What people's Quarantines name by one digest alone: what that is has to be asked for, and asked for again.
     pub fn named_alone(&self) -> impl Iterator<Item = &'a Digest> {
-        let alone = self.seen.quarantines.iter().filter(|q| q.policy.is_none() && q.digests.len() == 1);
-        alone.filter_map(|q| q.digests.first())
+        self.seen.quarantines.iter().filter_map(QuarantineSeen::alone)
     }
 
     /// A Quarantine of which nobody has said yet what it holds back.
     #[must_use]
     pub fn unknown_quarantine(&self) -> Option<(&'a QuarantineSeen, &'a Digest)> {
-        let mut unknown = self.seen.quarantines.iter().zip(&self.contents).filter(|(_, c)| c.is_empty());
-        unknown.find_map(|(q, _)| {
-            let digest = q.digests.first().filter(|_| q.policy.is_none() && q.digests.len() == 1)?;
+        self.held_back.unknown().find(|(_, digest)| {
             // The registry says that there is none: then that is all that can be known.
-            let absent = matches!(self.seen.answers.digests.get(digest), Some(Answer::Absent));
-            (!absent).then_some((q, digest))
+            !matches!(self.seen.answers.digests.get(digest), Some(Answer::Absent))
         })
     }
 
@@ -206,8 +200,8 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The manifests and configs of the releases that a Quarantine names by their own digest, as far as they are known.
-fn contents_of(quarantine: &QuarantineSeen, seen: &Observed, platforms: &[Platform]) -> BTreeSet<Digest> {
+/// Every release of which anything is known.
+fn known(seen: &Observed) -> impl Iterator<Item = &Release> + Clone {
     let remembered = seen.status.stages.iter().flat_map(|s| {
         let verified = s.verified.iter().map(|v| &v.release);
         verified.chain(s.flight.iter().map(|f| &f.release)).chain(s.rollback.iter().map(|r| &r.bad))
@@ -217,17 +211,5 @@ fn contents_of(quarantine: &QuarantineSeen, seen: &Observed, platforms: &[Platfo
         Answer::Known(release) => Some(release),
         Answer::Absent | Answer::Failed(_) => None,
     });
-    remembered
-        .chain(seen.status.candidate.iter())
-        .chain(told)
-        .filter(|r| quarantine.digests.iter().any(|d| r.answers_to(d)) && !r.platforms.is_empty())
-        .flat_map(|r| {
-            // What names the index means all of it; what names a manifest means that.
-            if quarantine.digests.contains(&r.digest) {
-                r.identity_on(platforms)
-            } else {
-                r.aliases().filter(|d| quarantine.digests.contains(*d)).cloned().collect()
-            }
-        })
-        .collect()
+    remembered.chain(seen.status.candidate.iter()).chain(told)
 }

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod gates;
 pub mod git;
 pub mod health;
+pub mod held_back;
 pub mod image;
 mod leftovers;
 pub mod notices;

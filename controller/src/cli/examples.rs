@@ -32,6 +32,7 @@ Examples:
 pub const EXPLAIN: &str = "\
 Examples:
   lockkeeper explain otel -n platform                  why this release, why not that tag, and what ends each wait
+  lockkeeper explain otel --all-tags                   every tag that the registry lists now, each with its reason
   lockkeeper explain otel -o json | jq -r '.stages[] | select(.command) | .command'";
 
 pub const APPROVE: &str = "\
@@ -100,9 +101,13 @@ Examples:
   git tag | lockkeeper select --tags - --semver '^1'   a list, one tag a line; no registry is asked
   lockkeeper select -f policy.yaml -o json             as a policy says; JSON lists may have dates:
                                                        [{\"tag\": \"main-7\", \"created\": \"2026-11-22T12:00:00Z\"}]
+  lockkeeper select nginx --semver '^1' --quarantined 1.27.1
+                                                       what would be taken if those contents were quarantined
+  (kubectl get lkp otel -o yaml; echo ---; kubectl get quar -o yaml) | lockkeeper select -f -
+                                                       as the cluster's policy and Quarantines say
   exit code 3 says that nothing matched, 2 that the policy or the list is wrong
 
-Ages, Quarantines and the platforms of nodes are the cluster's to know: plan and get show them.";
+Ages and the platforms of nodes are the cluster's to know: explain --all-tags and plan show them.";
 
 pub const RESOLVE: &str = "\
 Examples:

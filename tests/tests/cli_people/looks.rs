@@ -82,6 +82,78 @@ fn nobody_has_to_read_what_a_command_says() {
     });
 }
 
+/// The reasons of tags in an answer that lists them.
+fn reasons(answer: &serde_json::Value) -> Vec<(String, String)> {
+    let all = answer["tags"].as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    all.iter().map(|one| (text(&one["tag"]), text(&one["reason"]))).collect()
+}
+
+fn are(answer: &serde_json::Value, wanted: &[(&str, &str)]) -> Result<()> {
+    let found = reasons(answer);
+    let found: Vec<(&str, &str)> =
+        found.iter().map(|(tag, reason)| (tag.as_str(), reason.as_str())).collect();
+    ensure!(found == wanted, "{answer:#}");
+    Ok(())
+}
+
+#[test]
+fn every_tag_of_the_listing_has_its_reason_and_what_the_controller_has_not_seen_is_said() {
+    run(
+        "every_tag_of_the_listing_has_its_reason_and_what_the_controller_has_not_seen_is_said",
+        async |test| -> Result<()> {
+            let desk = Desk::set(test, "cli-all-tags").await?;
+            desk.adopted(|spec| spec["interval"] = json!("24h")).await?;
+            let (registry, path) = (desk.scene.bed.registry(), format!("{}/otel", desk.scene.namespace));
+            let access = ["--allow-host", registry.host(), "--insecure"];
+            let all_tags = async || -> Result<serde_json::Value> {
+                let args = [&["explain", "otel", "--all-tags", "-o", "json"][..], &access].concat();
+                Ok(serde_json::from_str(&desk.runs(&args).await?.with(0, &[])?.out)?)
+            };
+            let found = all_tags().await?;
+            are(&found, &[("0.28.0", "Candidate"), ("latest", "NotAVersion")])?;
+            ensure!(found["listing"] == json!({"count": 2, "differs": []}), "{found:#}");
+
+            // Two names of the same contents, which the controller does not look at before tomorrow.
+            let new = desk.scene.push("0.28.1").await?;
+            registry.tag(&path, "0.28.1", "0.28.2").await?;
+            let found = all_tags().await?;
+            let admitted = [("0.28.2", "Chosen"), ("0.28.1", "Older"), ("0.28.0", "Older")];
+            are(&found, &[&admitted[..], &[("latest", "NotAVersion")]].concat())?;
+            let differs = found["listing"]["differs"][0].as_str().unwrap_or_default();
+            ensure!(differs.contains("chosen 0.28.0; 0.28.2 is"), "{found:#}");
+            let args = [&["explain", "otel", "--all-tags"][..], &access].concat();
+            desk.runs(&args)
+                .await?
+                .with(0, &["of 4 tags that the registry lists now", "0.28.2 is", "NotAVersion"])?;
+
+            // Both names of what the cluster holds back, by the digest alone, and what is left.
+            let reason = ["--reason", "panics"];
+            let quarantine = [&["quarantine", "--digest", &new.digest][..], &reason].concat();
+            desk.runs(&quarantine).await?.with(0, &[])?;
+            let found = all_tags().await?;
+            let held = [("0.28.2", "Quarantined"), ("0.28.1", "Quarantined"), ("0.28.0", "Candidate")];
+            are(&found, &[&held[..], &[("latest", "NotAVersion")]].concat())?;
+            ensure!(found["listing"]["differs"] == json!([]), "{found:#}");
+            ensure!(
+                found["tags"][0]["message"].as_str().is_some_and(|text| text.contains("panics")),
+                "{found:#}"
+            );
+
+            // The same of a selection without a cluster, by another name of these contents.
+            let image = registry.repository(&path);
+            let select = ["select", &image, "--semver", ">=0.28.0", "--quarantined", "0.28.1", "-o", "json"];
+            let mut command = Command::new(program()?);
+            let output = command.args(select).args(access).output().await?;
+            let found: serde_json::Value = serde_json::from_slice(&output.stdout)
+                .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+            ensure!(found["chosen"]["tag"] == "0.28.0", "{found:#}");
+            are(&found, &[&held[..2], &[("0.28.0", "Chosen"), ("latest", "NotAVersion")]].concat())?;
+            desk.scene.finish().await
+        },
+    );
+}
+
 #[test]
 fn what_a_person_is_not_allowed_to_see_is_refused_and_as_somebody_else_works() {
     run(

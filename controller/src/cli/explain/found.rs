@@ -1,6 +1,6 @@
 //! What there is to say about a policy, for people and for programs alike.
 
-use super::{super::known::Loaded, remedy};
+use super::{super::known::Loaded, listing::Listing, remedy};
 use jiff::Timestamp;
 use lockkeeper_core::{
     asking::Known,
@@ -29,8 +29,11 @@ pub struct Explanation {
     pub suspend: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
-    /// What became of the newest tags.
+    /// What became of the newest tags; of all of them, where the registry was asked.
     pub tags: Vec<TagSeen>,
+    /// What the registry lists now, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
     pub stages: Vec<Stage>,
     pub quarantines: Vec<Quarantined>,
     /// Conditions that are not as they should be, other than Ready.
@@ -193,6 +196,7 @@ pub fn explain(loaded: &Loaded, now: Timestamp) -> Explanation {
         suspend: policy.suspend,
         candidate,
         tags: status.tags.clone(),
+        listing: None,
         stages: status.stages.iter().map(|stage| self::stage(loaded, &known, stage)).collect(),
         quarantines: loaded
             .quarantines

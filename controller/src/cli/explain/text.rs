@@ -74,7 +74,8 @@ impl Page<'_> {
             }
             None => self.heading("No candidate: selection has not chosen a release yet"),
         }
-        let others = found.tags.iter().filter(|seen| seen.reason != "Candidate");
+        let all = found.listing.is_some();
+        let others = found.tags.iter().filter(|seen| all || seen.reason != "Candidate");
         let rows: Vec<Vec<Cell>> = others
             .map(|seen| {
                 vec![
@@ -85,8 +86,15 @@ impl Page<'_> {
                 ]
             })
             .collect();
-        if !rows.is_empty() {
+        if let Some(listing) = &found.listing {
+            self.line(&format!("  of {} tags that the registry lists now:", listing.count));
+            for note in &listing.differs {
+                self.point(Style::Waiting, "note", note);
+            }
+        } else if !rows.is_empty() {
             self.line("  not taken:");
+        }
+        if !rows.is_empty() {
             let table = Columns::default().lines(&rows, self.paint);
             self.text.push_str(&table);
         }

@@ -2,6 +2,7 @@
 
 use super::{Args, By, Direction};
 use crate::cli::exit::Failure;
+use lockkeeper_api::Quarantine;
 use lockkeeper_core::{
     image::Repository,
     select::{DISCOVERY_LIMIT, Order, SelectError, Selection, TagFilter, ignored, platforms},
@@ -15,6 +16,8 @@ pub struct Asked {
     pub repository: Option<Repository>,
     /// Whose signature the policy asks for.
     pub verify: Option<Verify>,
+    /// The Quarantines beside the policy.
+    pub quarantines: Vec<Quarantine>,
     /// The policy asks for plain HTTP.
     pub insecure: bool,
 }
@@ -29,7 +32,13 @@ impl Asked {
             Some(file) => Self::of_policy(args, file, named),
             None => {
                 let selection = of_flags(&args.by).map_err(|error| Failure::Usage(error.to_string()))?;
-                Ok(Self { selection, repository: named, verify: None, insecure: args.access.insecure })
+                Ok(Self {
+                    selection,
+                    repository: named,
+                    verify: None,
+                    quarantines: Vec::new(),
+                    insecure: args.access.insecure,
+                })
             }
         }
     }
@@ -43,13 +52,15 @@ impl Asked {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::Usage(format!("--file {}: {}", file.display(), lines.join("\n")))
         };
-        let object = lockkeeper_api::policy_from_yaml(&text, "default").map_err(wrong)?;
+        let (object, quarantines) =
+            lockkeeper_api::policy_and_quarantines_from_yaml(&text, "default").map_err(wrong)?;
         let insecure = object.registry_insecure();
         let policy = lockkeeper_api::parse(&object).map_err(wrong)?;
         Ok(Self {
             selection: policy.select,
             repository: Some(named.unwrap_or(policy.image)),
             verify: policy.verify,
+            quarantines,
             insecure: insecure || args.access.insecure,
         })
     }

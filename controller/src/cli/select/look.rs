@@ -1,6 +1,6 @@
 //! What a registry is asked: tags, dates of builds, platforms. One request for what is needed, nothing for the rest.
 
-use super::{Access, Args, Asked, Listed, signed::Signatures};
+use super::{Access, Args, Asked, Listed, held::Held, signed::Signatures};
 use crate::{
     cli::exit::Failure,
     ports::{Credentials as _, Depth, Reference, Registry as _, RegistryAccess, RegistryError},
@@ -12,7 +12,7 @@ use lockkeeper_core::{
     image::{Platform, Release, Repository, Tag},
     select::{Order, Ranked, Selection, Verdict, rank},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Requests at once.
 const PARALLEL: usize = 4;
@@ -108,9 +108,14 @@ impl Look {
         Ok(Self { registry })
     }
 
-    /// Whether there is a registry to ask.
-    pub fn can_ask(&self) -> bool {
-        self.registry.is_some()
+    /// One repository, as the flags say.
+    pub fn at(access: &Access, insecure: bool, repository: Repository) -> Result<Self, Failure> {
+        Ok(Self { registry: Some(Ask::new(access, insecure, repository)?) })
+    }
+
+    /// The registry, if there is one to ask.
+    pub fn registry(&self) -> Option<&Ask> {
+        self.registry.as_ref()
     }
 
     /// All tags of the repository.
@@ -155,43 +160,64 @@ impl Look {
         let created = release.and_then(|release| release.created);
         Ok(created.is_some_and(|created| dates.insert(chosen.tag.to_string(), created).is_none()))
     }
+}
 
-    /// Looks whether the chosen tag has the platforms and the signature; whether it turned out that it does not.
-    pub async fn check(
-        &self,
-        platforms: &[Platform],
-        signatures: Option<&Signatures>,
-        chosen: &Ranked,
-        lacking: &mut Lacking,
-    ) -> Result<bool, Failure> {
-        let Some(ask) = &self.registry else { return Ok(false) };
-        let tag = &chosen.tag;
-        let (reason, message) = match ask.resolve(&Reference::Tag(tag.clone())).await? {
-            None => ("NotFound", format!("\"{tag}\" was listed, and the registry has no image of that name")),
-            Some(release) => {
-                let missing = release.missing_platforms(platforms);
-                if missing.is_empty() {
-                    match ask.unsigned(signatures, &release).await? {
-                        None => return Ok(false),
-                        Some((reason, why)) => (reason, format!("\"{tag}\" {why}")),
-                    }
-                } else {
-                    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                    ("PlatformMissing", format!("\"{tag}\" has no image for {}", names.join(", ")))
-                }
-            }
+/// What the release of a tag must not be, and must have.
+pub struct Against<'a> {
+    pub held: &'a Held,
+    pub platforms: &'a [Platform],
+    pub signatures: Option<&'a Signatures>,
+}
+
+impl Ask {
+    /// Looks at the release of the chosen tag; why it is not taken, if it is not.
+    pub async fn check(&self, against: &Against<'_>, chosen: &Ranked) -> Result<Option<Verdict>, Failure> {
+        let tag = chosen.tag.to_string();
+        let because = |reason, message| Ok(Some(Verdict { tag: tag.clone(), reason, message }));
+        let Some(release) = self.resolve(&Reference::Tag(chosen.tag.clone())).await? else {
+            return because(
+                "TagGone",
+                format!("\"{tag}\" was listed, and the registry has no image of that name"),
+            );
         };
-        lacking.0.insert(tag.to_string(), Verdict { tag: tag.to_string(), reason, message });
-        Ok(true)
+        if let Some(why) = against.held.refuses(&release, against.platforms) {
+            return because("Quarantined", format!("\"{tag}\" is quarantined: {why}"));
+        }
+        let missing = release.missing_platforms(against.platforms);
+        if !missing.is_empty() {
+            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            return because("PlatformMissing", format!("\"{tag}\" has no image for {}", names.join(", ")));
+        }
+        match self.unsigned(against.signatures, &release).await? {
+            None => Ok(None),
+            Some((reason, why)) => because(reason, format!("\"{tag}\" {why}")),
+        }
     }
 }
 
-/// Tags that were looked at and are not taken.
+/// What is known of tags that selection admits.
 #[derive(Default)]
-pub struct Lacking(BTreeMap<String, Verdict>);
+pub struct Looked {
+    refused: BTreeMap<String, Verdict>,
+    taken: BTreeSet<String>,
+}
 
-impl Lacking {
-    pub fn of(&self, ranked: &Ranked) -> Option<Verdict> {
-        self.0.get(ranked.tag.as_str()).cloned()
+impl Looked {
+    /// It is not taken.
+    pub fn refuse(&mut self, verdict: Verdict) {
+        self.refused.insert(verdict.tag.clone(), verdict);
+    }
+
+    /// Nothing speaks against it.
+    pub fn take(&mut self, tag: &str) {
+        self.taken.insert(tag.to_owned());
+    }
+
+    pub fn refused(&self, ranked: &Ranked) -> Option<Verdict> {
+        self.refused.get(ranked.tag.as_str()).cloned()
+    }
+
+    pub fn is_taken(&self, ranked: &Ranked) -> bool {
+        self.taken.contains(ranked.tag.as_str())
     }
 }

@@ -5,21 +5,25 @@
 //! or the list, is wrong.
 
 pub mod asked;
-mod listing;
+pub mod held;
+pub mod judge;
+pub mod listing;
 pub mod look;
-mod signed;
+pub mod signed;
 
 use super::{
     exit::Failure,
-    output::{Machine, machine, print, say},
+    output::{Machine, machine, print},
     table::table,
     wire::Registries,
 };
 use asked::Asked;
+use held::Held;
 use jiff::{SignedDuration, Timestamp};
+use judge::Judge;
 use listing::Listed;
-use lockkeeper_core::select::{Explained, explain};
-use look::Look;
+use lockkeeper_core::select::Explained;
+use look::{Look, Looked};
 use serde_json::json;
 use signed::Signatures;
 use std::path::PathBuf;
@@ -45,9 +49,13 @@ pub struct Args {
     /// or of objects with tag and created, or what a registry answers to a listing.
     #[arg(long, value_name = "FILE")]
     tags: Option<PathBuf>,
-    /// Select as this ImagePolicy says; - is standard input.
+    /// Select as this ImagePolicy says; - is standard input. Quarantines of its namespace beside it are obeyed, as
+    /// documents or in a list as kubectl prints it.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A digest, or a tag, whose contents count as quarantined: under whatever name, if a registry is asked. Repeatable.
+    #[arg(long, value_name = "DIGEST|TAG")]
+    quarantined: Vec<String>,
     /// A public key in PEM form, as cosign makes it, in place of the Secret that select.verify of the policy names.
     /// Repeatable.
     #[arg(long, value_name = "FILE", requires = "file")]
@@ -123,7 +131,15 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         Some(file) => listing::read(file)?,
         None => look.list().await?,
     };
-    let found = judged(args, &asked, &look, &listed).await?;
+    let verify = asked.verify.as_ref();
+    let keys = &args.cosign_key;
+    let signatures = match look.registry() {
+        Some(_) => Signatures::new(verify, keys, &args.access.registries)?,
+        None => None,
+    };
+    let held = Held::new(&args.quarantined, &asked.quarantines)?;
+    let judge = Judge { selection: &asked.selection, verify, signatures, held, looked: Looked::default() };
+    let found = judge.judge(&look, &listed, Timestamp::now()).await?;
     print(&match args.output {
         Output::Table => rows(&found),
         Output::Json => machine(Machine::Json, &document(&found))?,
@@ -131,39 +147,6 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     match found.chosen {
         Some(_) => Ok(()),
         None => Err(Failure::NoMatch(format!("none of {} tags matches", found.tags.len()))),
-    }
-}
-
-/// Judges the listing, asking the registry for what else decides: dates of builds, platforms and signatures.
-async fn judged(args: &Args, asked: &Asked, look: &Look, listed: &[Listed]) -> Result<Explained, Failure> {
-    let now = Timestamp::now();
-    let mut dates = look.dates(&asked.selection, listed).await?;
-    let mut lacking = look::Lacking::default();
-    let asks = !args.offline && look.can_ask();
-    let signatures = if asks { Signatures::new(args, asked)? } else { None };
-    loop {
-        let tags = listed.iter().map(|listed| listed.tag.as_str());
-        let found = explain(
-            &asked.selection,
-            tags,
-            now,
-            |tag| dates.get(tag.as_str()).copied(),
-            |ranked| lacking.of(ranked),
-        );
-        let Some(chosen) = &found.chosen else { return Ok(found) };
-        if look.date(&asked.selection, chosen, &mut dates).await? {
-            continue;
-        }
-        if asked.selection.platforms.is_empty() && asked.verify.is_none() {
-            return Ok(found);
-        }
-        if !asks {
-            say("platforms and signatures were not looked at: no registry is asked");
-            return Ok(found);
-        }
-        if !look.check(&asked.selection.platforms, signatures.as_ref(), chosen, &mut lacking).await? {
-            return Ok(found);
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Whether what a policy would take is signed by whom it asks for, with the key in a file instead of a Secret.
 
-use super::{Args, Asked};
 use crate::{
-    cli::{exit::Failure, output::say},
+    cli::{exit::Failure, output::say, wire::Registries},
     ports::{RegistryError, Signature, Trust, Verifier as _},
     signatures::SigstoreVerifier,
 };
@@ -12,6 +11,7 @@ use lockkeeper_core::{
     observed::Answer,
     signature::{Signer, Verify},
 };
+use std::path::PathBuf;
 
 /// What signatures are held against.
 pub struct Signatures {
@@ -22,9 +22,13 @@ pub struct Signatures {
 
 impl Signatures {
     /// As policy and flags say; none: no signature is asked for, or it cannot be judged, which is said.
-    pub fn new(args: &Args, asked: &Asked) -> Result<Option<Self>, Failure> {
-        let Some(verify) = asked.verify.clone() else { return Ok(None) };
-        let keys = args.cosign_key.iter().map(|file| {
+    pub fn new(
+        verify: Option<&Verify>,
+        keys: &[PathBuf],
+        registries: &Registries,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(verify) = verify.cloned() else { return Ok(None) };
+        let keys = keys.iter().map(|file| {
             let pem = super::asked::read("--cosign-key", file)?;
             Ok((format!("--cosign-key {}", file.display()), pem))
         });
@@ -35,7 +39,7 @@ impl Signatures {
             ));
             return Ok(None);
         }
-        Ok(Some(Self { verifier: args.access.registries.verifier()?, verify, keys }))
+        Ok(Some(Self { verifier: registries.verifier()?, verify, keys }))
     }
 
     /// Why a digest with these signatures is not taken, if it is not.

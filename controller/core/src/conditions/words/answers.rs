@@ -10,7 +10,11 @@ pub const TAGS: &[Word] = &[
         "it is the newest release that selection admits, and younger than `select.minimumReleaseAge`; the message says until when",
         "ends by itself",
     ),
-    word("Chosen", "`lockkeeper select` takes it", ""),
+    word(
+        "Chosen",
+        "`lockkeeper select` takes it, or `explain --all-tags` of a listing that the controller has not seen",
+        "",
+    ),
     word("Older", "the candidate is newer", ""),
     word("Quarantined", "its contents are quarantined", "deleting the Quarantine releases them"),
     word("PlatformMissing", "it lacks a platform in use", "publish it, or set `select.platforms`"),
