@@ -244,3 +244,60 @@ async fn r3_numbers_and_sizes_have_caps() {
     let found = client(&[&fake]).signatures(&anonymous(), &fake.repository("team/app"), &image).await;
     assert!(found.is_err(), "a blob that is larger than it says");
 }
+
+/// What the real cosign pushed, beside its image; see `signatures/tests/cosign/README.md`.
+macro_rules! cosign {
+    ($file:literal) => {
+        include_bytes!(concat!("../../signatures/tests/cosign/", $file))
+    };
+}
+
+#[tokio::test]
+async fn what_cosign_pushed_is_found_in_both_forms_by_referrers_and_by_tags() {
+    let beside = || {
+        let mut held = Held::default();
+        let image = held.written(OCI_MANIFEST, cosign!("image.json"));
+        held.written(OCI_MANIFEST, cosign!("bundle-cosign.manifest.json"));
+        held.written(OCI_MANIFEST, cosign!("bundle-other.manifest.json"));
+        let older = held.written(OCI_MANIFEST, cosign!("older.manifest.json"));
+        for blob in [
+            &cosign!("bundle-cosign.json")[..],
+            cosign!("bundle-other.json"),
+            cosign!("older-cosign.payload.json"),
+            cosign!("older-other.payload.json"),
+        ] {
+            held.blob(blob);
+        }
+        let listed: Value = serde_json::from_slice(cosign!("referrers.json")).unwrap();
+        let listed = listed["manifests"].as_array().unwrap().clone();
+        let mut beside = Beside { held, image, listed };
+        let tag = beside.older_tag();
+        beside.held.tag(&tag, &older);
+        beside
+    };
+    let wanted = |found: Vec<Signature>| {
+        let [
+            Signature::Bundle(one),
+            Signature::Bundle(two),
+            Signature::Simple(three),
+            Signature::Simple(four),
+        ] = found.as_slice()
+        else {
+            panic!("{found:?}")
+        };
+        assert_eq!(one.as_ref(), &cosign!("bundle-cosign.json")[..]);
+        assert_eq!(two.as_ref(), &cosign!("bundle-other.json")[..]);
+        assert_eq!(three.payload.as_ref(), &cosign!("older-cosign.payload.json")[..]);
+        assert_eq!(four.payload.as_ref(), &cosign!("older-other.payload.json")[..]);
+        assert!(
+            three.signature.starts_with("MEYCIQCwk6Fi") && four.signature.starts_with("MEQCIH7qETMS"),
+            "{found:?}"
+        );
+    };
+    wanted(beside().asked(listed).await.0.unwrap());
+    // As the bed's registry has it: the list as cosign wrote it, under the tag in its place.
+    let mut tagged = beside();
+    let list = tagged.held.written(OCI_INDEX, cosign!("referrers.json"));
+    tagged.held.tag(&tagged.image.as_str().replace(':', "-"), &list);
+    wanted(tagged.asked(unknown).await.0.unwrap());
+}

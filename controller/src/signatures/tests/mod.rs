@@ -1,5 +1,6 @@
 //! Real keys and real signatures: what is let in, and everything that must not be.
 
+mod cosign;
 mod material;
 
 use super::*;
