@@ -5,6 +5,7 @@
 //! identity that owns it ([`Scene::finish`]).
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -19,8 +20,8 @@ mod seen;
 pub use seen::{Status, image, name, ready, restarts, runs};
 
 use crate::install::{CONTROLLER, apply_object, install, start_controller_with};
-use crate::kinds;
 use crate::{AuditEvent, Bed, Controller, Image, PATIENCE, Pushed, Test, eventually};
+use crate::{kinds, ports};
 
 /// A stage with more pods is refused by the controller of these tests.
 pub const POD_LIMIT: usize = 40;
@@ -31,6 +32,17 @@ pub const A_WHILE: Duration = Duration::from_secs(6);
 
 static CONTROLLER_OF_ALL: OnceCell<Controller> = OnceCell::const_new();
 
+/// Where a test may put a [`Gate`](crate::gate::Gate) before the registry: the controller of these tests may dial it. One
+/// test of a program at a time.
+pub fn gate() -> Result<&'static str> {
+    static GATE: OnceLock<String> = OnceLock::new();
+    if let Some(gate) = GATE.get() {
+        return Ok(gate);
+    }
+    let at = format!("127.0.0.1:{}", ports::free()?);
+    Ok(GATE.get_or_init(|| at))
+}
+
 /// The controller that all tests of this program share.
 async fn controller(bed: &'static Bed) -> Result<&'static Controller> {
     CONTROLLER_OF_ALL
@@ -38,9 +50,17 @@ async fn controller(bed: &'static Bed) -> Result<&'static Controller> {
             bed.kubelet().await?;
             install(bed).await?;
             kinds::install(bed).await?;
-            let limit = POD_LIMIT.to_string();
-            let args =
-                ["--pod-limit", &limit, "--workload-kinds", kinds::ARGUMENT, "--orphan-after", ORPHAN_AFTER];
+            let (limit, gate) = (POD_LIMIT.to_string(), gate()?);
+            let args = [
+                "--pod-limit",
+                &limit,
+                "--workload-kinds",
+                kinds::ARGUMENT,
+                "--orphan-after",
+                ORPHAN_AFTER,
+                "--allow-host",
+                gate,
+            ];
             start_controller_with(bed, "lockkeeper", &args).await
         })
         .await

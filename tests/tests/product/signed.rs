@@ -1,12 +1,13 @@
 //! `select.verify`: what nobody signed, or somebody else, is not taken; what is signed is.
 
 use anyhow::{Result, ensure};
+use e2e::gate::Gate;
 use e2e::image::SigningKey;
-use e2e::scene::Scene;
+use e2e::scene::{Scene, gate};
 use e2e::{Pushed, run};
 use serde_json::{Value, json};
 
-use crate::{moves, pods};
+use crate::{moves, pods, waits};
 
 fn secret(name: &str, key: &SigningKey) -> Value {
     json!({
@@ -15,8 +16,9 @@ fn secret(name: &str, key: &SigningKey) -> Value {
     })
 }
 
-/// Lets the promoter read Secrets, and has the first release adopted by a policy that asks for this Secret's signature.
-async fn asks_for(scene: &Scene<'_>, key: &SigningKey) -> Result<Pushed> {
+/// Lets the promoter read Secrets, and has the first release adopted by a policy that asks for this Secret's signature, which
+/// `change` was made to.
+async fn asks_for(scene: &Scene<'_>, key: &SigningKey, change: impl FnOnce(&mut Value)) -> Result<Pushed> {
     let group = "rbac.authorization.k8s.io";
     let named = json!({"name": "reads-keys"});
     scene
@@ -36,6 +38,7 @@ async fn asks_for(scene: &Scene<'_>, key: &SigningKey) -> Result<Pushed> {
     let old = pods(scene, 2).await?;
     let mut policy = scene.policy(&Scene::pods_target());
     policy["spec"]["select"]["verify"] = json!({"cosign": {"secretRef": {"name": "cosign-pub"}}});
+    change(&mut policy["spec"]);
     scene.apply(policy).await?;
     scene.holds(&old.digest).await?;
     Ok(old)
@@ -63,7 +66,7 @@ fn what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted()
         async |test| -> Result<()> {
             let scene = Scene::set(test, "signed").await?;
             let (key, other) = (SigningKey::new()?, SigningKey::new()?);
-            asks_for(&scene, &key).await?;
+            asks_for(&scene, &key, |_| {}).await?;
             let (registry, path) = (scene.bed.registry(), format!("{}/otel", scene.namespace));
 
             let one = scene.push("0.28.1").await?;
@@ -87,6 +90,42 @@ fn what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted()
             key.sign_bundle(&registry, &path, &two.digest).await?;
             scene.holds(&two.digest).await?;
             scene.all_run(&two.digest, 2).await?;
+            scene.finish().await
+        },
+    );
+}
+
+#[test]
+fn r2_i8_while_nobody_can_look_for_signatures_a_release_waits_and_goes_on_when_they_are_back() {
+    run(
+        "r2_i8_while_nobody_can_look_for_signatures_a_release_waits_and_goes_on_when_they_are_back",
+        async |test| -> Result<()> {
+            let scene = Scene::set(test, "unseen").await?;
+            let (registry, path) = (scene.bed.registry(), format!("{}/otel", scene.namespace));
+            let gate_at = gate()?;
+            let before_it = Gate::start(gate_at, registry.host()).await?;
+            let key = SigningKey::new()?;
+            // Pods pull from the registry itself, as through a mirror; the gate stands before what the policy asks.
+            asks_for(&scene, &key, |spec| {
+                spec["pullFrom"] = json!([spec["image"]]);
+                spec["image"] = json!(format!("{gate_at}/{path}"));
+            })
+            .await?;
+            // Tags and manifests are answered for; where signatures lie is not.
+            before_it.shut(|path| path.contains("/referrers/") || path.contains("/manifests/sha256-"));
+            let signed = scene.push("0.28.1").await?;
+            key.sign_older(&registry, &path, &signed.digest).await?;
+            let message = waits(&scene, "SignatureUnknown").await?;
+            ensure!(message.contains("0.28.1") && message.contains("since"), "{message}");
+            let told = scene.events().await?;
+            let refused = |(reason, note): &(String, String)| {
+                (reason == "Unsigned" || reason == "SignedByOther") && note.contains("0.28.1")
+            };
+            ensure!(!told.iter().any(refused), "nobody could look: that is neither: {told:?}");
+            ensure!(moves(&scene)?.is_empty(), "a pod was given what nobody could look at");
+            before_it.shut(|_| false);
+            scene.holds(&signed.digest).await?;
+            scene.all_run(&signed.digest, 2).await?;
             scene.finish().await
         },
     );
