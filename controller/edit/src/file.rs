@@ -25,6 +25,14 @@ pub fn text(bytes: &[u8]) -> Result<(&str, usize), Why> {
         Why::at(line, "is no UTF-8; write it in UTF-8 first")
     })?;
     conflict(text)?;
+    // The parsers disagree about what such a mark means: one begins a document there.
+    if let Some(at) = text.find('\u{feff}') {
+        let line = text[..at].split('\n').count();
+        return Err(Why::at(
+            line,
+            "holds a byte order mark that is not its first character; take it away first",
+        ));
+    }
     Ok((text, skip))
 }
 

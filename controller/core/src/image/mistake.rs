@@ -1,5 +1,6 @@
 //! Where a text stops being a reference: for people who look for the typo.
 
+use super::repository::LONGEST_PATH;
 use super::shown::credentials_end;
 use super::{DigestError, ImageRef, ImageRefError, RepositoryError, TagError};
 
@@ -36,7 +37,10 @@ fn in_repository(text: &str, error: &RepositoryError) -> usize {
         }
         RepositoryError::Part { .. } => path + bad_part(&name[path..]),
         RepositoryError::NoPath { .. } => name.len(),
-        RepositoryError::Length { .. } => path + 255,
+        // Docker Hub's `library/` counts, and is not written.
+        RepositoryError::Length { length, .. } => {
+            name.len().saturating_sub(length.saturating_sub(LONGEST_PATH))
+        }
     }
 }
 
@@ -137,6 +141,8 @@ mod tests {
             (&format!("nginx@sha256:{}g", &hex[..63]), 77),
             (&format!("nginx@sha256:{hex}0"), 78),
             (&format!("nginx:{}", "a".repeat(129)), 135),
+            (&format!("ghcr.io/{}:1", "a".repeat(256)), 264),
+            (&format!("{}:1", "a".repeat(248)), 248),
         ] {
             assert_eq!(mistake_at(text), Some(position), "{text}");
         }

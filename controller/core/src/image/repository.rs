@@ -8,7 +8,7 @@ use super::shown::credentials_end;
 use super::{shown, text_type};
 
 /// Longest path that container runtimes accept, in characters.
-const LONGEST_PATH: usize = 255;
+pub(super) const LONGEST_PATH: usize = 255;
 /// Longest host name, in characters (RFC 1035).
 const LONGEST_HOST: usize = 253;
 /// What is meant when no registry is named.
@@ -198,6 +198,7 @@ impl FromStr for Repository {
             DEFAULT_REGISTRY if !path.contains('/') => format!("library/{path}"),
             _ => path.to_owned(),
         };
+        check_length(&path, text)?;
         Ok(Self { registry, path })
     }
 }
@@ -278,11 +279,16 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-fn check_path(path: &str, text: &str) -> Result<(), RepositoryError> {
+fn check_length(path: &str, text: &str) -> Result<(), RepositoryError> {
     let length = path.chars().count();
     if length > LONGEST_PATH {
         return Err(RepositoryError::Length { value: shown(text), length });
     }
+    Ok(())
+}
+
+fn check_path(path: &str, text: &str) -> Result<(), RepositoryError> {
+    check_length(path, text)?;
     let Some(part) = path.split('/').find(|part| !is_path_part(part)) else { return Ok(()) };
     if path.split('/').all(|part| is_path_part(&part.to_ascii_lowercase())) {
         return Err(RepositoryError::UpperCase { value: shown(text), fix: suggestion(text) });
@@ -483,6 +489,8 @@ mod tests {
             assert!(message.contains(part), "{text}: {message}");
         }
         assert!(message(&"a".repeat(256)).contains("256 characters"));
+        // Docker Hub's `library/` counts.
+        assert!(message(&"a".repeat(248)).contains("256 characters"));
         assert!(message(&"0".repeat(64)).contains("image's id"));
     }
 }

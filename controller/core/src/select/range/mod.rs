@@ -129,15 +129,44 @@ impl FromStr for Range {
 }
 
 impl fmt::Display for Range {
+    /// With a space between all parts; where that is longer than what is read, as short as it can be written: that is
+    /// never longer than what it was read from.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, group) in self.groups.iter().enumerate() {
-            f.write_str(if n == 0 { "" } else { " || " })?;
-            for (n, term) in group.terms.iter().enumerate() {
-                f.write_str(if n == 0 { "" } else { " " })?;
-                term.fmt(f)?;
-            }
+        let groups = |group: fn(&Group) -> String| self.groups.iter().map(group).collect::<Vec<_>>();
+        let usual = groups(Group::written).join(" || ");
+        if usual.len() <= parse::LONGEST {
+            return f.write_str(&usual);
         }
-        Ok(())
+        f.write_str(&groups(Group::short).join("||"))
+    }
+}
+
+impl Group {
+    fn written(&self) -> String {
+        self.terms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    /// `>=1 <=2` as `1 - 2`.
+    fn short(&self) -> String {
+        let mut terms = self.terms.iter().peekable();
+        let mut all = Vec::new();
+        while let Some(term) = terms.next() {
+            let last = |next: &&Term| {
+                term.operator == Operator::GreaterOrEqual && next.operator == Operator::LessOrEqual
+            };
+            all.push(match terms.next_if(last) {
+                Some(last) => format!("{} - {}", term.partial(), last.partial()),
+                None => term.to_string(),
+            });
+        }
+        all.join(" ")
+    }
+}
+
+impl Term {
+    /// It without its operator.
+    fn partial(&self) -> String {
+        Self { operator: Operator::Equal, ..self.clone() }.to_string()
     }
 }
 

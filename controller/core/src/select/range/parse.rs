@@ -7,7 +7,7 @@ use super::{Group, Operator, Term};
 use crate::image::shown;
 
 /// Longest range, in bytes, and most groups in it (as in Masterminds semver v3).
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 const MOST_GROUPS: usize = 32;
 
 /// Why a text is no usable range.

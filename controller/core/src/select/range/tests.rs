@@ -301,3 +301,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_as_long_as_a_range_may_be_is_printed_no_longer() {
+    // Printed with spaces around `||`, or with two operators for a hyphen, these would be too long to be read.
+    let joined = ["<=1"; 31].join("||");
+    let many = format!("{joined}||{}", [">1.1.1"; 50].join(" "));
+    let hyphens = ["1.2.3 - 4.5.6"; 36].join(",");
+    for text in [many, hyphens] {
+        assert!((480..=512).contains(&text.len()), "{}", text.len());
+        let range: Range = text.parse().unwrap();
+        let printed = range.to_string();
+        assert!(printed.len() <= text.len(), "{} and {printed}", text.len());
+        assert_eq!(printed.parse::<Range>().unwrap(), range);
+    }
+    assert_eq!(">=1.2 <=2.3||3".parse::<Range>().unwrap().to_string(), ">=1.2 <=2.3 || 3");
+}
