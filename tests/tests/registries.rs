@@ -7,6 +7,8 @@
 
 #[path = "registries/cloud.rs"]
 mod cloud;
+#[path = "registries/contract.rs"]
+mod contract;
 #[path = "registries/locked.rs"]
 mod locked;
 #[path = "registries/synthetic.rs"]

@@ -3,6 +3,7 @@
 
 mod auth;
 mod cloud;
+mod honest;
 mod listing;
 mod lookups;
 mod reach;
