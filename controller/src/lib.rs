@@ -2,6 +2,7 @@
 //!
 //! The composition root (`cli::wire`) is the only place that names concrete adapters; all others know `ports`.
 
+pub mod aws;
 pub mod cli;
 pub mod election;
 pub mod git;
@@ -15,5 +16,6 @@ pub mod reconcile;
 pub mod registry;
 pub mod signals;
 pub mod signatures;
+pub mod signing;
 pub mod telemetry;
 pub mod webhook;

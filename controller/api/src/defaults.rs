@@ -37,6 +37,10 @@ pub const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob
 pub const TICK: &str = "1m";
 /// `spec.health.warmUp`.
 pub const WARM_UP: &str = "2m";
+/// `spec.health.signals[].datadog.delay`.
+pub const DATADOG_DELAY: &str = "1m";
+/// `spec.health.signals[].cloudWatch.delay`.
+pub const CLOUD_WATCH_DELAY: &str = "2m";
 /// `spec.health.signals[].compare.direction`.
 pub const DIRECTION: &str = "HigherIsWorse";
 /// `spec.health.signals[].compare.margin`, unless there is a limit.
@@ -96,6 +100,8 @@ pub const IMAGE_POLICY: &[(&str, &str)] = &[
     ("spec.health.readyDeadline", READY_DEADLINE),
     ("spec.health.guard", GUARD),
     ("spec.health.sweep", SWEEP),
+    ("spec.health.signals[].datadog.delay", DATADOG_DELAY),
+    ("spec.health.signals[].cloudWatch.delay", CLOUD_WATCH_DELAY),
     ("spec.health.signals[].compare.direction", DIRECTION),
     ("spec.health.signals[].compare.margin", MARGIN),
     ("spec.notify", "those whom the installation names"),

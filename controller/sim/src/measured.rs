@@ -29,6 +29,7 @@ impl Measured {
         let fair = match signal.compare {
             Compare::Limit(_, limit) => limit,
             Compare::Beside(_) => 1.0,
+            Compare::Verdict => return self.verdict(),
         };
         let worse = match signal.compare.margin().direction {
             Direction::HigherIsWorse => 3.0 * fair + 1.0,
@@ -46,6 +47,20 @@ impl Measured {
         };
         let beside = signal.compare.is_beside();
         Some(SignalAnswer { candidate, baseline: beside.then_some(baseline) })
+    }
+}
+
+impl Measured {
+    /// What a server answers that says by itself whether pods are degraded.
+    fn verdict(self) -> Option<SignalAnswer> {
+        let candidate = match self {
+            Self::Alike => ArmAnswer::Verdict { degraded: false },
+            Self::Worse => ArmAnswer::Verdict { degraded: true },
+            Self::Nothing => ArmAnswer::Nothing,
+            Self::Failing => ArmAnswer::Failed("the server answered 503".to_owned()),
+            Self::Hanging => return None,
+        };
+        Some(SignalAnswer { candidate, baseline: None })
     }
 }
 

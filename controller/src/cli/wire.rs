@@ -12,13 +12,13 @@ use crate::{
         self, OciRegistry,
         cloud::{self, Clouds, Endpoint, GkeCluster},
     },
-    signals::{Prometheus, Tls},
+    signals::{Door, Servers, Tls},
     signatures::SigstoreVerifier,
     telemetry::{CountRequests, Metrics},
 };
 use jiff::Timestamp;
 use kube::{Client, Config, client::ClientBuilder};
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 use url::Url;
 
 /// Which registries may be dialled, and whose certificates are believed; the same for all commands.
@@ -68,9 +68,14 @@ impl Registries {
         Google::new(keys, hosts, &tls, &lookup).map_err(|error| Failure::Failed(error.to_string()))
     }
 
-    /// The client of Prometheus servers, which believes what the registries' client does.
-    pub fn signals(&self, api_server: Option<IpAddr>) -> Result<Prometheus, Failure> {
-        Ok(Prometheus::new(self.hosts(api_server)?, Arc::new(SystemLookup), self.tls()?))
+    /// The clients of servers of signals, which believe what the registries' client does.
+    pub fn signals(
+        &self,
+        api_server: Option<IpAddr>,
+        endpoints: BTreeMap<String, Url>,
+    ) -> Result<Servers, Failure> {
+        let door = Door::new(self.hosts(api_server)?, Arc::new(SystemLookup), self.tls()?, endpoints);
+        Ok(Servers::new(door))
     }
 
     /// The clients of those who tell people, which believe the same.
@@ -138,8 +143,8 @@ pub struct Installation {
     /// knows whom policies with `provider: gcp` sign in as.
     #[arg(long, value_name = "CLUSTER")]
     gke_cluster: Option<GkeCluster>,
-    /// Another address of a host of a cloud that `spec.registry.provider` signs in at, as host=URL, such as a private endpoint.
-    /// Repeatable.
+    /// Another address of a host of a cloud that `spec.registry.provider` signs in at, or that signals are measured by, as
+    /// host=URL, such as a private endpoint. Repeatable.
     #[arg(long, value_name = "HOST=URL")]
     cloud_endpoint: Vec<Endpoint>,
     /// The controller's own namespace: an Intervention there may concern all policies.
@@ -156,6 +161,11 @@ impl Installation {
     /// Judges signatures.
     pub fn verifier(&self) -> Result<SigstoreVerifier, Failure> {
         self.registries.verifier()
+    }
+
+    /// Other addresses of hosts of vendors.
+    fn endpoints(&self) -> BTreeMap<String, Url> {
+        self.cloud_endpoint.iter().cloned().map(|one| (one.host, one.url)).collect()
     }
 
     /// All kinds with a pod template.
@@ -223,15 +233,15 @@ impl Connection {
 
     /// Where policies sign in by the identity of a cloud.
     pub fn clouds(&self, installation: &Installation) -> Result<Clouds, Failure> {
-        let endpoints = installation.cloud_endpoint.iter().cloned().map(|one| (one.host, one.url)).collect();
+        let endpoints = installation.endpoints();
         let settings = cloud::Settings { gke_cluster: installation.gke_cluster.clone(), endpoints };
         let registries = &installation.registries;
         Ok(Clouds::new(registries.hosts(self.address)?, registries.options()?, settings)?)
     }
 
     /// For signals.
-    pub fn signals(&self, installation: &Installation) -> Result<Prometheus, Failure> {
-        installation.registries.signals(self.address)
+    pub fn signals(&self, installation: &Installation) -> Result<Servers, Failure> {
+        installation.registries.signals(self.address, installation.endpoints())
     }
 
     /// For those who tell people.

@@ -4,15 +4,10 @@
 //! so that an old one cannot be sent again later as a new one.
 
 use super::{Outgoing, Speaks, Values, text};
-use crate::ports::notify::Message;
-use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use crate::{ports::notify::Message, signing::webhooks::Key};
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
-
-/// Fewer bytes of a key can be guessed.
-const SHORTEST_KEY: usize = 16;
 
 pub struct Webhook;
 
@@ -21,7 +16,7 @@ impl Speaks for Webhook {
         let (url, key) = (values.url()?, key(values)?);
         let body = body(message);
         let (id, time) = (&message.notice.id, Timestamp::now().as_second().to_string());
-        let signature = sign(&key, id, &time, &body);
+        let signature = key.sign(id, &time, &body);
         let mut headers = Vec::new();
         for (name, value) in
             [("webhook-id", id.as_str()), ("webhook-timestamp", &time), ("webhook-signature", &signature)]
@@ -73,22 +68,6 @@ fn body(message: &Message) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// `whsec_` and base64, as the standard writes keys; anything else is the key itself.
-fn key(values: &Values<'_>) -> Result<hmac::Key, String> {
-    let text = values.needed("key")?;
-    let bytes = match text.strip_prefix("whsec_") {
-        Some(encoded) => STANDARD
-            .decode(encoded)
-            .map_err(|_| "key key begins with whsec_ and is no base64; write it anew".to_owned())?,
-        None => text.as_bytes().to_vec(),
-    };
-    if bytes.len() < SHORTEST_KEY {
-        return Err(format!("key key has fewer than {SHORTEST_KEY} bytes; make a longer one"));
-    }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
-}
-
-fn sign(key: &hmac::Key, id: &str, time: &str, body: &[u8]) -> String {
-    let signed = [id.as_bytes(), b".", time.as_bytes(), b".", body].concat();
-    format!("v1,{}", STANDARD.encode(hmac::sign(key, &signed)))
+fn key(values: &Values<'_>) -> Result<Key, String> {
+    Key::parse(values.needed("key")?).map_err(|why| format!("key key {why}"))
 }

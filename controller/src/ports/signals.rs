@@ -3,9 +3,11 @@
 //! Contracts: one number, nothing, or why not; what may not be trusted whole (a warning, several series, an infinite
 //! number) is an error; an error is a sentence that holds no credential. `Debug` shows none either.
 
+use super::{Identity, cloud::Account};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use std::fmt;
+use lockkeeper_core::signals::Server;
+use std::{collections::BTreeMap, fmt};
 
 /// What a server of signals wants to see.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -16,6 +18,35 @@ pub struct SignalAccess {
     pub authority: Option<Vec<u8>>,
     /// Further headers.
     pub headers: Vec<(String, String)>,
+    /// Further keys of the Secret, of those in [`KEYS`].
+    pub keys: BTreeMap<String, String>,
+    /// The policy's ServiceAccount, for servers that know it by the identity it has in their cloud.
+    pub account: Option<SpokenFor>,
+}
+
+/// Keys of a Secret that only some servers want.
+pub const KEYS: [&str; 6] =
+    ["apiKey", "applicationKey", "accessKeyId", "secretAccessKey", "sessionToken", "signingKey"];
+
+/// A ServiceAccount with a token of its own for somebody outside of the cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SpokenFor {
+    /// Who.
+    pub account: Account,
+    /// Its token.
+    pub token: String,
+}
+
+impl SignalAccess {
+    /// A key that a server cannot do without.
+    ///
+    /// # Errors
+    /// Which is missing.
+    pub fn needed(&self, key: &str) -> Result<&str, SignalError> {
+        let found = self.keys.get(key).map(String::as_str).filter(|value| !value.is_empty());
+        let missing = || format!("secretRef: the Secret has no key {key}; add it");
+        found.ok_or_else(|| SignalError { refused: true, message: missing() })
+    }
 }
 
 /// What a server gives access for.
@@ -33,6 +64,8 @@ impl fmt::Debug for SignalAccess {
             .field("credential", &self.credential.is_some())
             .field("authority", &self.authority.is_some())
             .field("headers", &self.headers.len())
+            .field("keys", &self.keys.len())
+            .field("account", &self.account.as_ref().map(|spoken| spoken.account.name.as_str()))
             .finish()
     }
 }
@@ -40,24 +73,54 @@ impl fmt::Debug for SignalAccess {
 /// One query.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure<'a> {
-    /// The base address of the server.
-    pub address: &'a str,
+    /// Who is asked.
+    pub server: &'a Server,
+    /// As whom it is asked for.
+    pub identity: &'a Identity,
+    /// What this request is known by; the same whenever it is asked again.
+    pub id: &'a str,
     /// What is asked.
     pub query: &'a str,
-    /// About when.
+    /// The end of the time that is asked about.
     pub at: Timestamp,
-    /// Nothing older than so many seconds before that may count.
+    /// Its length in seconds: nothing older may count.
     pub window: i64,
+}
+
+/// What a server answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measured {
+    /// One number, which is finite.
+    Value(f64),
+    /// Its own verdict.
+    Verdict {
+        /// Whether that is bad.
+        degraded: bool,
+    },
 }
 
 /// A server of signals, read only.
 pub trait SignalSource: Send + Sync + 'static {
-    /// The one value of a query; `None`: there is nothing to measure.
+    /// The one answer to a query; `None`: there is nothing to measure.
     fn measure<'a>(
         &'a self,
         access: &'a SignalAccess,
         measure: Measure<'a>,
-    ) -> BoxFuture<'a, Result<Option<f64>, SignalError>>;
+    ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>>;
+
+    /// For whom the token of a ServiceAccount has to be that a server knows by its identity in a cloud. Asks nobody.
+    ///
+    /// # Errors
+    /// It does not say by which identity; the message names the annotation.
+    fn audience(&self, server: &Server, account: &Account) -> Result<String, SignalError>;
+}
+
+impl SignalError {
+    /// Anything but a refusal.
+    #[must_use]
+    pub fn other(message: impl Into<String>) -> Self {
+        Self { refused: false, message: message.into() }
+    }
 }
 
 /// Why there is no value.

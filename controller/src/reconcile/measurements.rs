@@ -4,10 +4,10 @@
 //! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own ServiceAccount, used
 //! for it alone and never shown. Policies are woken when an answer came. May not: decide what an answer means.
 
-use super::{lanes::Lanes, secrets::Secrets};
+use super::{lanes::Lanes, secrets::Secrets, speaking::Speaking};
 use crate::ports::{
     Cluster, Identity, PolicyKey, Wakes,
-    signals::{Measure, SignalAccess, SignalError, SignalSource},
+    signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
 };
 use futures::FutureExt as _;
 use lockkeeper_core::signals::{ArmAnswer, SignalAnswer, SignalKey, SignalQuestion};
@@ -31,6 +31,7 @@ pub struct Measurements {
 struct Shared {
     source: Arc<dyn SignalSource>,
     secrets: Secrets,
+    speaking: Speaking,
     wakes: Arc<dyn Wakes>,
     state: Mutex<State>,
     changed: Notify,
@@ -58,7 +59,8 @@ impl Measurements {
     /// A service that knows nothing yet.
     pub fn new(source: Arc<dyn SignalSource>, cluster: Arc<dyn Cluster>, wakes: Arc<dyn Wakes>) -> Self {
         let (state, changed) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { source, secrets: Secrets::new(cluster), wakes, state, changed }) }
+        let (secrets, speaking) = (Secrets::new(Arc::clone(&cluster)), Speaking::new(cluster));
+        Self { shared: Arc::new(Shared { source, secrets, speaking, wakes, state, changed }) }
     }
 
     /// These are the questions of `policy` now; what it does not ask any more is forgotten.
@@ -76,8 +78,8 @@ impl Measurements {
             if slots.contains_key(&key) {
                 continue;
             }
-            let turn = ((policy.clone(), key.clone()), question.address.clone());
-            waiting.push(&question.address, &policy.namespace, turn);
+            let server = question.server.to_string();
+            waiting.push(&server, &policy.namespace, ((policy.clone(), key.clone()), server.clone()));
             slots.insert(key, Slot { question, identity: identity.clone(), answer: None });
         }
         drop(state);
@@ -127,18 +129,18 @@ impl Measurements {
     fn next(&self) -> Option<(Id, Slot)> {
         let mut state = self.lock();
         loop {
-            let (id, address) = state.waiting.pop()?;
+            let (id, server) = state.waiting.pop()?;
             let slot = state.by_policy.get(&id.0).and_then(|slots| slots.get(&id.1));
             match slot.filter(|slot| slot.answer.is_none()).cloned() {
                 Some(slot) => return Some((id, slot)),
-                None => state.waiting.done(&address),
+                None => state.waiting.done(&server),
             }
         }
     }
 
     fn take_in(&self, id: &Id, slot: &Slot, answer: SignalAnswer) {
         let mut state = self.lock();
-        state.waiting.done(&slot.question.address);
+        state.waiting.done(&slot.question.server.to_string());
         let kept = state.by_policy.get_mut(&id.0).and_then(|slots| slots.get_mut(&id.1));
         let wanted = kept.is_some();
         if let Some(kept) = kept {
@@ -159,24 +161,31 @@ impl Measurements {
         };
         let beside = async {
             match baseline {
-                Some(query) => Some(self.measure(slot, &access, query).await),
+                Some(query) => Some(self.measure(slot, &access, "baseline", query).await),
                 None => None,
             }
         };
-        let (candidate, baseline) = futures::join!(self.measure(slot, &access, candidate), beside);
+        let (candidate, baseline) =
+            futures::join!(self.measure(slot, &access, "candidate", candidate), beside);
         SignalAnswer { candidate, baseline }
     }
 
-    async fn measure(&self, slot: &Slot, access: &SignalAccess, query: &str) -> ArmAnswer {
-        let SignalQuestion { address, at, window, .. } = &slot.question;
-        let measure = Measure { address, query, at: *at, window: *window };
+    async fn measure(&self, slot: &Slot, access: &SignalAccess, side: &str, query: &str) -> ArmAnswer {
+        let SignalQuestion { key, server, at, window, .. } = &slot.question;
+        let id = format!("{}-{}-{}-{side}", key.attempt, key.signal, key.tick);
+        let identity = &slot.identity;
+        let measure = Measure { server, identity, id: &id, query, at: *at, window: *window };
         match self.shared.source.measure(access, measure).await {
-            Ok(Some(value)) => ArmAnswer::Value(value),
+            Ok(Some(Measured::Value(value))) => ArmAnswer::Value(value),
+            Ok(Some(Measured::Verdict { degraded })) => ArmAnswer::Verdict { degraded },
             Ok(None) => ArmAnswer::Nothing,
             Err(SignalError { refused, message }) => {
-                if refused && let Some(secret) = &slot.question.secret {
+                if refused {
                     // It may have been rotated.
-                    self.shared.secrets.refused(&slot.identity, secret);
+                    match &slot.question.secret {
+                        Some(secret) => self.shared.secrets.refused(&slot.identity, secret),
+                        None => self.shared.speaking.refused(&slot.identity),
+                    }
                 }
                 tracing::debug!(signal = slot.question.key.signal, message, "a signal could not be measured");
                 ArmAnswer::Failed(message)
@@ -185,8 +194,14 @@ impl Measurements {
     }
 
     async fn access(&self, slot: &Slot) -> Result<SignalAccess, String> {
-        match &slot.question.secret {
+        let SignalQuestion { server, secret, .. } = &slot.question;
+        match secret {
             Some(name) => self.shared.secrets.read(&slot.identity, name).await,
+            None if server.knows_accounts() => {
+                let source = self.shared.source.as_ref();
+                let account = self.shared.speaking.of(&slot.identity, source, server).await?;
+                Ok(SignalAccess { account: Some(account), ..SignalAccess::default() })
+            }
             None => Ok(SignalAccess::default()),
         }
     }

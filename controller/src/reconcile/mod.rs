@@ -20,6 +20,7 @@ pub mod queue;
 pub mod refusals;
 pub mod report;
 pub mod secrets;
+mod speaking;
 mod tell;
 pub mod vital;
 

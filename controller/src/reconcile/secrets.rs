@@ -5,7 +5,7 @@
 
 use crate::ports::{
     Cluster, EffectError, Identity,
-    signals::{SignalAccess, SignalCredential},
+    signals::{KEYS, SignalAccess, SignalCredential},
 };
 use std::{
     collections::BTreeMap,
@@ -98,8 +98,15 @@ pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, Str
         }
     }
     let authority = values.get("ca.crt").cloned();
-    if credential.is_none() && headers.is_empty() && authority.is_none() {
-        return Err("it has none of token, username, ca.crt and header.NAME; add one of them".to_owned());
+    let mut keys = BTreeMap::new();
+    for key in KEYS {
+        if let Some(value) = text(key)? {
+            keys.insert(key.to_owned(), value);
+        }
     }
-    Ok(SignalAccess { credential, authority, headers })
+    if credential.is_none() && headers.is_empty() && authority.is_none() && keys.is_empty() {
+        let known = KEYS.join(", ");
+        return Err(format!("it has none of token, username, ca.crt, header.NAME, {known}; add one of them"));
+    }
+    Ok(SignalAccess { credential, authority, headers, keys, account: None })
 }

@@ -1,5 +1,81 @@
-//! Adapters that measure signals: one file for each kind of server.
+//! Adapters that measure signals: one file for each kind of server, over one kind of connection.
+//!
+//! Guarantees: what is said in [`door`] of every request; each file says what of an answer counts.
 
+mod cloud_watch;
+mod datadog;
+mod door;
 mod prometheus;
+mod webhook;
 
-pub use prometheus::{Prometheus, Tls};
+pub use cloud_watch::CloudWatch;
+pub use datadog::Datadog;
+pub use door::{Door, Tls};
+pub use prometheus::Prometheus;
+pub use webhook::Webhook;
+
+use crate::ports::{
+    cloud::Account,
+    signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
+};
+use futures::future::BoxFuture;
+use lockkeeper_core::signals::Server;
+use std::sync::Arc;
+
+/// All kinds of servers.
+pub struct Servers {
+    prometheus: Prometheus,
+    webhook: Webhook,
+    datadog: Datadog,
+    cloud_watch: CloudWatch,
+}
+
+impl Servers {
+    /// Nothing is dialled yet.
+    #[must_use]
+    pub fn new(door: Door) -> Self {
+        let door = Arc::new(door);
+        Self {
+            prometheus: Prometheus::new(Arc::clone(&door)),
+            webhook: Webhook::new(Arc::clone(&door)),
+            datadog: Datadog::new(Arc::clone(&door)),
+            cloud_watch: CloudWatch::new(door),
+        }
+    }
+
+    fn of(&self, server: &Server) -> &dyn SignalSource {
+        match server {
+            Server::Prometheus(_) => &self.prometheus,
+            Server::Webhook(_) => &self.webhook,
+            Server::Datadog(_) => &self.datadog,
+            Server::CloudWatch(_) => &self.cloud_watch,
+        }
+    }
+}
+
+impl SignalSource for Servers {
+    fn measure<'a>(
+        &'a self,
+        access: &'a SignalAccess,
+        measure: Measure<'a>,
+    ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
+        self.of(measure.server).measure(access, measure)
+    }
+
+    fn audience(&self, server: &Server, account: &Account) -> Result<String, SignalError> {
+        self.of(server).audience(server, account)
+    }
+}
+
+/// What a server says that knows no ServiceAccounts.
+fn no_audience(server: &Server) -> SignalError {
+    SignalError::other(format!("{server} knows no ServiceAccounts; name a Secret in secretRef"))
+}
+
+/// The server is of another kind: only a mistake of ours comes here.
+fn misled(server: &Server) -> SignalError {
+    SignalError::other(format!("{server} is asked in another way; please report this"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,122 +1,56 @@
 //! Servers that speak the Prometheus API: one instant query at the end of a tick.
 //!
 //! Guarantees: a value is one finite number of one series, without a warning; no series and NaN are "nothing to
-//! measure"; everything else is an error that says what to do. Hosts are checked before they are dialled; no redirect is
-//! followed, no proxy used; an answer has at most [`CAP`] bytes and ten seconds. A sample older than the tick is none: the
-//! server is told not to look back further. No message holds a credential or a header.
+//! measure"; everything else is an error that says what to do. A sample older than the tick is none: the server is told
+//! not to look back further.
 
-use crate::{
-    hosts::{Filter, HostKind, HostPolicy, Lookup, PolicyResolver, Route, authority},
-    ports::signals::{Measure, SignalAccess, SignalCredential, SignalError, SignalSource},
+use super::{
+    door::{self, Answered, Door, LIMIT, Sent},
+    misled, no_audience,
+};
+use crate::ports::{
+    cloud::Account,
+    signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use lockkeeper_core::image::shown;
-use reqwest::Client;
+use http::{HeaderValue, Method, header};
+use lockkeeper_core::{image::shown, signals::Server};
 use serde::Deserialize;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use url::{Url, form_urlencoded};
-
-/// Largest answer, in bytes.
-const CAP: usize = 256 * 1024;
-/// Longest time for a whole answer.
-const LIMIT: Duration = Duration::from_secs(10);
-/// Connections with authorities of their own that are kept.
-const KEPT: usize = 32;
-
-/// Makes TLS that believes these authorities, too; the error says what is wrong with them.
-pub type Tls = dyn Fn(Option<&[u8]>) -> Result<rustls::ClientConfig, String> + Send + Sync;
+use std::sync::Arc;
+use url::form_urlencoded;
 
 /// The client of all such servers.
 pub struct Prometheus {
-    hosts: Arc<HostPolicy>,
-    lookup: Arc<dyn Lookup>,
-    tls: Box<Tls>,
-    clients: Mutex<BTreeMap<Way, Client>>,
+    door: Arc<Door>,
 }
-
-/// An authority of one's own, and whether the installation lists the host.
-type Way = (Option<Vec<u8>>, bool);
 
 impl Prometheus {
     /// Nothing is dialled yet.
     #[must_use]
-    pub fn new(hosts: Arc<HostPolicy>, lookup: Arc<dyn Lookup>, tls: Box<Tls>) -> Self {
-        Self { hosts, lookup, tls, clients: Mutex::default() }
+    pub fn new(door: Arc<Door>) -> Self {
+        Self { door }
     }
 
-    async fn ask(&self, access: &SignalAccess, measure: Measure<'_>) -> Result<Option<f64>, SignalError> {
-        let url = url(measure.address)?;
-        let host = authority(&url);
-        let route = self.hosts.check(HostKind::Signal, &url).map_err(|denied| error(denied.to_string()))?;
-        let client = self.client(access, route == Route::Listed)?;
+    async fn ask(
+        &self,
+        access: &SignalAccess,
+        measure: Measure<'_>,
+    ) -> Result<Option<Measured>, SignalError> {
+        let Server::Prometheus(address) = measure.server else { return Err(misled(measure.server)) };
+        let url = door::url(address, "/api/v1/query", "prometheus.address")?;
+        let time = format!("{}.{:03}", measure.at.as_second(), measure.at.subsec_millisecond());
         let body = form_urlencoded::Serializer::new(String::new())
             .append_pair("query", measure.query)
-            .append_pair(
-                "time",
-                &format!("{}.{:03}", measure.at.as_second(), measure.at.subsec_millisecond()),
-            )
+            .append_pair("time", &time)
             .append_pair("timeout", &format!("{}s", LIMIT.as_secs()))
             .append_pair("lookback_delta", &format!("{}s", measure.window.max(1)))
             .finish();
-        let mut request = client
-            .post(url)
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body);
-        request = match &access.credential {
-            Some(SignalCredential::Bearer(token)) => request.bearer_auth(token),
-            Some(SignalCredential::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            None => request,
-        };
-        for (name, value) in &access.headers {
-            request = request.header(header_name(name)?, header_value(name, value)?);
-        }
-        let mut answer = request.send().await.map_err(|failed| error(transport(&host, &failed)))?;
-        let status = answer.status();
-        let mut whole = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|failed| error(transport(&host, &failed)))? {
-            if whole.len() + chunk.len() > CAP {
-                let why = "aggregate the query to one value, with sum() for instance";
-                return Err(error(format!("{host} answered with more than {CAP} bytes; {why}")));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        read(&host, status, &whole)
-    }
-
-    fn client(&self, access: &SignalAccess, listed: bool) -> Result<Client, SignalError> {
-        let key = (access.authority.clone(), listed);
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
-        }
-        let tls = (self.tls)(access.authority.as_deref()).map_err(error)?;
-        let filter = if listed { Filter::Nothing } else { Filter::Denied };
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(PolicyResolver::new(
-                HostKind::Signal,
-                self.hosts.clone(),
-                self.lookup.clone(),
-                filter,
-            ))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .timeout(LIMIT)
-            .user_agent(concat!("lockkeeper/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|_| error("the HTTP client cannot be made".to_owned()))?;
-        if clients.len() >= KEPT {
-            clients.clear();
-        }
-        clients.insert(key, client.clone());
-        Ok(client)
+        let mut headers = door::headers(access)?;
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let sent = Sent { method: Method::POST, url, headers, body };
+        let answer = self.door.ask(access.authority.as_deref(), sent).await?;
+        Ok(read(&answer)?.map(Measured::Value))
     }
 }
 
@@ -125,48 +59,13 @@ impl SignalSource for Prometheus {
         &'a self,
         access: &'a SignalAccess,
         measure: Measure<'a>,
-    ) -> BoxFuture<'a, Result<Option<f64>, SignalError>> {
+    ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
         self.ask(access, measure).boxed()
     }
-}
 
-fn error(message: String) -> SignalError {
-    SignalError { refused: false, message }
-}
-
-fn url(address: &str) -> Result<Url, SignalError> {
-    let text = format!("{}/api/v1/query", address.trim_end_matches('/'));
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.filter(|url| url.username().is_empty() && url.password().is_none()).ok_or_else(|| {
-        error("the address is no http URL without a user; correct prometheus.address".to_owned())
-    })
-}
-
-fn header_name(name: &str) -> Result<HeaderName, SignalError> {
-    let known: Option<HeaderName> = name.parse().ok();
-    known.ok_or_else(|| error(format!("{} is no name of a header; correct the Secret's key", shown(name))))
-}
-
-fn header_value(name: &str, value: &str) -> Result<HeaderValue, SignalError> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| {
-        error(format!("the value of header {} cannot be sent; correct the Secret", shown(name)))
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// A request that got no whole answer; the URL is left out, the host is what matters.
-fn transport(host: &str, failed: &reqwest::Error) -> String {
-    if failed.is_timeout() {
-        return format!("{host} did not answer within {} s", LIMIT.as_secs());
+    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
+        Err(no_audience(server))
     }
-    // The innermost cause says most: a refused host, a certificate, a refused connection.
-    let mut cause: &dyn std::error::Error = failed;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    let cause: String = cause.to_string().chars().take(160).collect();
-    format!("{host} could not be asked: {cause}")
 }
 
 /// An answer as the API documents it. What is not named here may change without harm.
@@ -194,27 +93,13 @@ struct Series {
     value: Option<(f64, String)>,
 }
 
-fn read(host: &str, status: StatusCode, body: &[u8]) -> Result<Option<f64>, SignalError> {
-    let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if refused {
-        let message = format!("{host} answered {}; check the credential in secretRef", status.as_u16());
-        return Err(SignalError { refused, message });
-    }
-    if status.is_redirection() {
-        let message = format!("{host} redirects, which is not followed; write the address that it leads to");
-        return Err(error(message));
-    }
-    let answer: Option<Answer> = serde_json::from_slice(body).ok();
+fn read(answered: &Answered) -> Result<Option<f64>, SignalError> {
+    let host = &answered.host;
+    let answer: Option<Answer> = serde_json::from_slice(&answered.body).ok();
+    answered.accepted(|_| answer.as_ref().and_then(|answer| answer.error.clone()))?;
     let Some(answer) = answer else {
-        let message = format!("{host} answered {}, and not as the Prometheus API does", status.as_u16());
-        return Err(error(message));
+        return Err(error(format!("{host} does not answer as the Prometheus API does")));
     };
-    if let Some(why) = answer.error.filter(|_| !status.is_success()) {
-        return Err(error(format!("{host} answered {}: {}", status.as_u16(), shown(&why))));
-    }
-    if !status.is_success() {
-        return Err(error(format!("{host} answered {}", status.as_u16())));
-    }
     if let Some(warning) = answer.warnings.first() {
         return Err(error(format!("{host} warns that the answer may be wrong: {}", shown(warning))));
     }
@@ -244,5 +129,6 @@ fn read(host: &str, status: StatusCode, body: &[u8]) -> Result<Option<f64>, Sign
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn error(message: String) -> SignalError {
+    SignalError::other(message)
+}

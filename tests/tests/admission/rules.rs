@@ -165,6 +165,19 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     let signal = json!({"name": "P95", "prometheus": prometheus, "compare": compare});
     policy(&[("/health", json!({"signals": [signal]}))]);
     let other = json!({"secretRef": {"name": "other/secret"}});
+    let judge = json!({"address": "ftp://judge", "secretRef": other["secretRef"]});
+    let datadog =
+        json!({"site": "datadoghq.evil.com", "query": "x", "secretRef": other["secretRef"], "delay": "11m"});
+    let metric = json!({"id": "result", "namespace": "a", "name": "b", "stat": "Sum"});
+    let cloud = json!({
+        "region": "nowhere", "expression": "m", "metrics": [metric], "secretRef": other["secretRef"], "delay": "-1s",
+    });
+    policy(&[(
+        "/health",
+        json!({"signals": [
+            {"name": "a", "webhook": judge}, {"name": "b", "datadog": datadog}, {"name": "c", "cloudWatch": cloud}, {"name": "d"},
+        ]}),
+    )]);
     for service in ["slack", "teams", "pagerDuty", "alertmanager", "webhook"] {
         policy(&[("/notify", json!([{service: other, "stages": ["Prod"]}, {}]))]);
     }

@@ -10,7 +10,7 @@ use lockkeeper_core::{
     git::FileEdit,
     image::Digest,
     policy::{Amount, HealthSettings, Movement, Namespaces, Target, Wave},
-    signals::Signal,
+    signals::{CloudWatch, Server, Signal, Source},
 };
 use serde_json::{Value, json};
 
@@ -107,8 +107,18 @@ fn amount(amount: Amount) -> String {
 
 /// The Secret is left out: a rotated credential measures the same.
 fn signal(signal: &Signal) -> Value {
-    let Signal { name, prometheus, compare } = signal;
-    json!([name, prometheus.address, prometheus.query.to_string(), compare.to_string()])
+    let Signal { name, source: Source { server, query, delay, secret: _ }, compare } = signal;
+    let (query, compare) = (query.to_string(), compare.to_string());
+    match server {
+        Server::Prometheus(address) => json!([name, address, query, compare]),
+        Server::Webhook(address) => json!([name, "webhook", address, compare]),
+        Server::Datadog(site) => json!([name, "datadog", site, query, compare, duration_text(*delay)]),
+        Server::CloudWatch(CloudWatch { region, metrics }) => {
+            let metrics: Vec<Value> =
+                metrics.iter().map(|m| json!([m.id, m.namespace, m.name, m.dimensions, m.stat])).collect();
+            json!([name, "cloudWatch", region, metrics, query, compare, duration_text(*delay)])
+        }
+    }
 }
 
 fn health(health: &HealthSettings) -> Value {

@@ -70,7 +70,8 @@ fn whole(policy: &ImagePolicy, errors: &mut Errors) -> Option<Policy> {
     let select = select::parse(errors, &spec.select);
     let verify = verify::parse(errors, spec.select.verify.as_ref());
     let health = health(errors, &spec.health.clone().unwrap_or_default());
-    let signals = signals::parse(errors, spec.health.as_ref().map_or(&[], |health| &health.signals));
+    let asked = spec.health.as_ref().map_or(&[][..], |health| &health.signals);
+    let signals = signals::parse(errors, asked, health.as_ref());
     let judged = health.as_ref().zip(signals.as_deref());
     let stages = stages::parse(errors, &spec.stages, judged);
     let notify = notify::parse(errors, spec.notify.as_deref(), &spec.stages);

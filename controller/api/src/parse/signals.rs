@@ -1,14 +1,21 @@
 //! `spec.health.signals`.
 
+mod sources;
+
 use super::error::{Errors, suggestion};
 use crate::{bounds, defaults, spec};
 use lockkeeper_core::{
     health::{Direction, Margin},
-    signals::{Compare, Prometheus, Signal, Template, TemplateError, Variable},
+    policy::HealthSettings,
+    signals::{Compare, Signal, Template, TemplateError, Variable},
 };
 use std::collections::BTreeSet;
 
-pub(super) fn parse(errors: &mut Errors, signals: &[spec::Signal]) -> Option<Vec<Signal>> {
+pub(super) fn parse(
+    errors: &mut Errors,
+    signals: &[spec::Signal],
+    health: Option<&HealthSettings>,
+) -> Option<Vec<Signal>> {
     errors.count("spec.health.signals", signals.len(), 0, bounds::SIGNALS);
     let mut names = BTreeSet::new();
     for (n, signal) in signals.iter().enumerate() {
@@ -17,31 +24,34 @@ pub(super) fn parse(errors: &mut Errors, signals: &[spec::Signal]) -> Option<Vec
             errors.add(path, &signal.name, "is the name of another signal, too", "give each its own");
         }
     }
-    let found: Vec<Option<Signal>> =
-        signals.iter().take(bounds::SIGNALS).enumerate().map(|(n, signal)| one(errors, n, signal)).collect();
+    let found: Vec<Option<Signal>> = signals
+        .iter()
+        .take(bounds::SIGNALS)
+        .enumerate()
+        .map(|(n, signal)| one(errors, n, signal, health))
+        .collect();
     found.into_iter().collect()
 }
 
-fn one(errors: &mut Errors, n: usize, signal: &spec::Signal) -> Option<Signal> {
+fn one(
+    errors: &mut Errors,
+    n: usize,
+    signal: &spec::Signal,
+    health: Option<&HealthSettings>,
+) -> Option<Signal> {
     let path = format!("spec.health.signals[{n}]");
     let named = errors.label_name(&format!("{path}.name"), &signal.name, "signal");
-    let compare = compare(errors, &format!("{path}.compare"), &signal.compare.clone().unwrap_or_default());
-    let address = address(errors, &format!("{path}.prometheus.address"), &signal.prometheus.address);
-    let place = format!("{path}.prometheus.query");
-    let query = query(errors, &place, &signal.prometheus.query, compare.as_ref());
-    if let Some(secret) = &signal.prometheus.secret_ref {
-        errors.own_object(&format!("{path}.prometheus.secretRef.name"), &secret.name, "Secret");
-    }
+    let place = format!("{path}.compare");
+    let compare = match (&signal.compare, &signal.webhook) {
+        (None, Some(_)) => Some(Compare::Verdict),
+        (compare, _) => self::compare(errors, &place, &compare.clone().unwrap_or_default()),
+    };
+    let source = sources::parse(errors, &path, signal, compare.as_ref(), health);
     named.then_some(())?;
-    let secret = signal.prometheus.secret_ref.as_ref().map(|secret| secret.name.clone());
-    Some(Signal {
-        name: signal.name.clone(),
-        prometheus: Prometheus { address: address?, query: query?, secret },
-        compare: compare?,
-    })
+    Some(Signal { name: signal.name.clone(), source: source?, compare: compare? })
 }
 
-fn address(errors: &mut Errors, path: &str, text: &str) -> Option<String> {
+pub(super) fn address(errors: &mut Errors, path: &str, text: &str) -> Option<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let (host, way) = rest.map(|rest| rest.split_once('/').unwrap_or((rest, ""))).unwrap_or_default();
     let of = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
@@ -62,7 +72,12 @@ fn address(errors: &mut Errors, path: &str, text: &str) -> Option<String> {
     None
 }
 
-fn query(errors: &mut Errors, path: &str, text: &str, compare: Option<&Compare>) -> Option<Template> {
+pub(super) fn query(
+    errors: &mut Errors,
+    path: &str,
+    text: &str,
+    compare: Option<&Compare>,
+) -> Option<Template> {
     if text.trim().is_empty() || text.chars().count() > bounds::QUERY {
         let reason = format!("is empty or longer than {} characters", bounds::QUERY);
         errors.add(path, text, reason, "write one expression with one value");

@@ -529,15 +529,18 @@ fn with_signal(signal: &Value) -> Vec<(&'static str, Value)> {
 
 #[test]
 fn signals_have_a_query_and_something_to_compare_with() {
-    use lockkeeper_core::{health::Direction, signals::Compare};
+    use lockkeeper_core::{
+        health::Direction,
+        signals::{Compare, Server},
+    };
     let of = |signal: Value| parse(&policy(&with_signal(&signal))).unwrap().signals.remove(0);
     let plain = of(json!({}));
-    assert_eq!(plain.prometheus.address, "http://prometheus.monitoring:9090");
+    assert_eq!(plain.source.server, Server::Prometheus("http://prometheus.monitoring:9090".into()));
     assert_eq!(plain.compare.to_string(), "more than 10% above the pods beside it");
     let limit = of(json!({"compare": {"direction": "LowerIsWorse", "limit": "0.99"}}));
     assert_eq!(limit.compare, Compare::Limit(Direction::LowerIsWorse, 0.99));
     let ipv6 = json!({"prometheus": {"address": "https://[fd00::1]:9090/mimir", "query": "x{p=~'$(pods)'}"}});
-    assert_eq!(of(ipv6).prometheus.address, "https://[fd00::1]:9090/mimir");
+    assert_eq!(of(ipv6).source.server, Server::Prometheus("https://[fd00::1]:9090/mimir".into()));
 }
 
 #[test]
@@ -569,6 +572,59 @@ fn fault_38_39_mistakes_in_signals_name_the_field_and_the_fix() {
     one(&[("/spec/health", twice)], &["signals[1].name", "another signal"]);
     let many: Vec<Value> = (0..7).map(|n| signal_of(&format!("s{n}"))).collect();
     one(&[("/spec/health", json!({"signals": many}))], &["spec.health.signals", "at most 6"]);
+}
+
+#[test]
+fn every_kind_of_server_has_its_fields() {
+    use jiff::SignedDuration;
+    use lockkeeper_core::signals::{Compare, Server};
+    let of = |signal: Value| {
+        parse(&policy(&[("/spec/health", json!({"signals": [signal]}))])).unwrap().signals.remove(0)
+    };
+    let judge = of(json!({"name": "judge", "webhook": {"address": "https://judge.example.com/x/"}}));
+    assert_eq!(judge.compare, Compare::Verdict);
+    assert_eq!(judge.source.server, Server::Webhook("https://judge.example.com/x".into()));
+    let datadog = json!({"site": "us5.datadoghq.com", "query": "avg:x{pod_name IN ($(pods))}", "secretRef": {"name": "dd"}});
+    let datadog = of(json!({"name": "dd", "datadog": datadog}));
+    assert_eq!(datadog.source.delay, SignedDuration::from_mins(1));
+    let metric =
+        json!({"id": "m1", "namespace": "AWS/X", "name": "Y", "dimensions": {"A": "b"}, "stat": "Sum"});
+    let cloud = json!({"region": "eu-west-1", "metrics": [metric], "expression": "m1", "delay": "0s"});
+    let cloud = of(json!({"name": "cw", "cloudWatch": cloud, "compare": {"limit": "5"}}));
+    assert!(
+        matches!(&cloud.source.server, Server::CloudWatch(found) if found.metrics[0].dimensions["A"] == "b")
+    );
+    assert_eq!(cloud.source.delay, SignedDuration::ZERO);
+}
+
+#[test]
+fn fault_38_39_mistakes_in_other_servers_name_the_field_and_the_fix() {
+    let bad = |signal: &Value, parts: &[&str]| {
+        let mut signal = signal.clone();
+        signal["name"] = json!("a");
+        one(&[("/spec/health", json!({"signals": [signal]}))], parts);
+    };
+    bad(&json!({"compare": {"limit": "1"}}), &["signals[0]", "exactly one of prometheus"]);
+    let judge = |address: &str| json!({"webhook": {"address": address}});
+    bad(&judge("http://u@h"), &["webhook.address", "a user or a password"]);
+    let datadog = |site: &str, query: &str| json!({"datadog": {"site": site, "query": query, "secretRef": {"name": "dd"}}});
+    bad(&datadog("datadoghq.evil.com", "$(pods)"), &["datadog.site", "no site of Datadog"]);
+    bad(&datadog("a.b.datadoghq.com", "$(pods)"), &["datadog.site", "no site of Datadog"]);
+    bad(&datadog("xdatadoghq.com", "$(pods)"), &["datadog.site", "no site of Datadog"]);
+    bad(&datadog("datadoghq.eu", "avg:x{*}"), &["datadog.query", "neither $(pods) nor $(digest)"]);
+    let late = json!({"datadog": {"site": "datadoghq.eu", "query": "$(pods)", "secretRef": {"name": "dd"}, "delay": "3m"}});
+    bad(&late, &["datadog.delay", "health.warmUp, 2m", "lengthen health.warmUp"]);
+    let cloud = |region: &str, id: &str, stat: &str| {
+        let metric = json!({"id": id, "namespace": "AWS/X", "name": "Y", "stat": stat});
+        json!({"cloudWatch": {"region": region, "metrics": [metric], "expression": "m1"}, "compare": {"limit": "1"}})
+    };
+    bad(&cloud("eu-west-1.evil.example/", "m1", "Sum"), &["cloudWatch.region", "no region"]);
+    bad(&cloud("eu-west-1", "M1", "Sum"), &["metrics[0].id", "lower-case"]);
+    bad(&cloud("eu-west-1", "result", "Sum"), &["metrics[0].id", "result"]);
+    bad(&cloud("eu-west-1", "m1", ""), &["metrics[0].stat", "empty"]);
+    let mut fast = json!({"signals": [cloud("eu-west-1", "m1", "Sum")], "tick": "30s"});
+    fast["signals"][0]["name"] = json!("a");
+    one(&[("/spec/health", fast)], &["spec.health.tick", "CloudWatch", "1m"]);
 }
 
 fn signal_of(name: &str) -> Value {

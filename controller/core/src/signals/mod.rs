@@ -3,34 +3,108 @@
 //! Guarantees: a question says all that has to be asked, so that whoever asks needs to know nothing of stages; a failed
 //! read is a value. May not: know how a question is sent.
 
+mod request;
 mod template;
 
+pub use request::{Request, Side};
 pub use template::{Template, TemplateError, Values, Variable};
 
 use crate::health::{Direction, Margin};
-use jiff::Timestamp;
-use std::fmt;
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// One stream of evidence besides what the pods themselves show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     /// Unique within the policy.
     pub name: String,
-    /// Where it is measured.
-    pub prometheus: Prometheus,
+    /// Who measures it, and what is asked.
+    pub source: Source,
     /// When its value speaks against a candidate.
     pub compare: Compare,
 }
 
-/// A server that speaks the Prometheus API.
+/// Who measures a signal, and what is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prometheus {
-    /// Its base address, such as `http://prometheus.monitoring:9090`.
-    pub address: String,
-    /// What is asked.
+pub struct Source {
+    /// Who is asked.
+    pub server: Server,
+    /// What is asked. A webhook is asked the same of everybody; it has none.
     pub query: Template,
-    /// The Secret of the policy's namespace with credentials, authorities and headers.
+    /// The Secret of the policy's namespace with what the server wants to see.
     pub secret: Option<String>,
+    /// How long before the end of a tick its time ends that is asked about: some servers know late.
+    pub delay: SignedDuration,
+}
+
+/// Who is asked, with all that is the same for every query.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Server {
+    /// Speaks the Prometheus API, at this base address, such as `http://prometheus.monitoring:9090`.
+    Prometheus(String),
+    /// Takes a request of ours, at this address.
+    Webhook(String),
+    /// Datadog, at this site, such as `datadoghq.eu`.
+    Datadog(String),
+    /// Amazon CloudWatch.
+    CloudWatch(CloudWatch),
+}
+
+/// Amazon CloudWatch, as far as it is the same for every query.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CloudWatch {
+    /// Such as `eu-west-1`.
+    pub region: String,
+    /// What an expression may name.
+    pub metrics: Vec<Metric>,
+}
+
+/// One metric of CloudWatch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metric {
+    /// By which an expression names it.
+    pub id: String,
+    /// Such as `AWS/ApplicationELB`.
+    pub namespace: String,
+    /// Such as `HTTPCode_Target_5XX_Count`.
+    pub name: String,
+    /// By name.
+    pub dimensions: BTreeMap<String, String>,
+    /// Such as `Sum` or `p95`.
+    pub stat: String,
+}
+
+impl Server {
+    /// How it writes a list of names in a query. Names are those of Kubernetes objects: nothing in one ends a text early.
+    #[must_use]
+    pub fn list(&self, names: &BTreeSet<&str>) -> String {
+        match self {
+            Self::Prometheus(_) | Self::Webhook(_) => template::any_of(names),
+            Self::Datadog(_) => names.iter().copied().collect::<Vec<_>>().join(","),
+            Self::CloudWatch(_) => {
+                names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" OR ")
+            }
+        }
+    }
+
+    /// Without a Secret it is asked as the policy's ServiceAccount, by the identity that has in the server's cloud.
+    #[must_use]
+    pub fn knows_accounts(&self) -> bool {
+        matches!(self, Self::CloudWatch(_))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prometheus(address) | Self::Webhook(address) => f.write_str(address),
+            Self::Datadog(site) => write!(f, "Datadog at {site}"),
+            Self::CloudWatch(CloudWatch { region, .. }) => write!(f, "CloudWatch in {region}"),
+        }
+    }
 }
 
 /// When a value speaks against a candidate.
@@ -40,6 +114,8 @@ pub enum Compare {
     Beside(Margin),
     /// It is beyond this limit, whatever other pods have.
     Limit(Direction, f64),
+    /// The server itself says that it is degraded.
+    Verdict,
 }
 
 impl Compare {
@@ -55,6 +131,7 @@ impl Compare {
         match *self {
             Self::Beside(margin) => margin,
             Self::Limit(direction, _) => Margin { direction, share: 0.0 },
+            Self::Verdict => Margin { direction: Direction::HigherIsWorse, share: 0.0 },
         }
     }
 }
@@ -68,6 +145,7 @@ impl fmt::Display for Compare {
                 write!(f, "more than {percent}% {} the pods beside it", over(*direction))
             }
             Self::Limit(direction, limit) => write!(f, "{} the limit {limit}", over(*direction)),
+            Self::Verdict => f.write_str("degraded by its server's verdict"),
         }
     }
 }
@@ -88,11 +166,11 @@ pub struct SignalKey {
 pub struct SignalQuestion {
     /// Which answer it is.
     pub key: SignalKey,
-    /// The server.
-    pub address: String,
+    /// Who is asked.
+    pub server: Server,
     /// The Secret with what it wants to see.
     pub secret: Option<String>,
-    /// The end of the tick.
+    /// The end of the time that is asked about.
     pub at: Timestamp,
     /// The length of the tick in whole seconds: nothing older may count.
     pub window: i64,
@@ -107,6 +185,11 @@ pub struct SignalQuestion {
 pub enum ArmAnswer {
     /// One number, which is one.
     Value(f64),
+    /// No number, but whether it is degraded.
+    Verdict {
+        /// It is.
+        degraded: bool,
+    },
     /// No series, or a value that is no number (`0/0`): there is nothing to measure.
     Nothing,
     /// It could not be asked, or the answer may not be used: why.

@@ -3,6 +3,7 @@
 //! Guarantees: only the listed variables are replaced, and by text that cannot end a quoted string or a regular
 //! expression early: Kubernetes names, digests and numbers. Any other `$` is left as it is.
 
+use super::Server;
 use std::{collections::BTreeSet, fmt};
 
 /// Something that stands in a query as `$(name)`.
@@ -47,7 +48,7 @@ pub enum TemplateError {
 }
 
 /// A query as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
 }
@@ -98,10 +99,11 @@ impl Template {
         self.pieces.contains(&Piece::Variable(variable))
     }
 
-    /// The query with everything put in.
+    /// The query with everything put in, lists of names as `server` writes them.
     #[must_use]
-    pub fn render(&self, values: &Values<'_>) -> String {
+    pub fn render(&self, server: &Server, values: &Values<'_>) -> String {
         let (mut text, window) = (String::new(), format!("{}s", values.window));
+        let any_of = |names| server.list(names);
         for piece in &self.pieces {
             match piece {
                 Piece::Text(piece) => text.push_str(piece),
@@ -127,7 +129,7 @@ impl fmt::Display for Template {
 
 /// A regular expression that matches these names and no others. A dot is the only character of a name with a meaning
 /// in one; in brackets it needs no backslash, which would be read differently in each kind of quotes.
-fn any_of(names: &BTreeSet<&str>) -> String {
+pub(super) fn any_of(names: &BTreeSet<&str>) -> String {
     let names: Vec<String> = names.iter().map(|name| name.replace('.', "[.]")).collect();
     names.join("|")
 }
@@ -135,6 +137,7 @@ fn any_of(names: &BTreeSet<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::CloudWatch;
 
     #[test]
     fn variables_are_put_in_and_everything_else_stays() {
@@ -142,15 +145,31 @@ mod tests {
             r#"rate(e{pod=~"$(pods)$",ns=~"$(namespace)"}[$(window)]) / $x # $(digest) $(baselinePods)"#;
         let template = Template::parse(text).unwrap();
         assert_eq!(template.to_string(), text);
-        let rendered = template.render(&Values {
+        let values = Values {
             digest: "sha256:ab",
             pods: &BTreeSet::from(["web-1.a", "web-0"]),
             baseline_pods: &BTreeSet::from(["old"]),
             namespaces: &BTreeSet::from(["prod"]),
             window: 60,
-        });
+        };
+        let rendered = |server| template.render(&server, &values);
         let expected = r#"rate(e{pod=~"web-0|web-1[.]a$",ns=~"prod"}[60s]) / $x # sha256:ab old"#;
-        assert_eq!(rendered, expected);
+        assert_eq!(rendered(Server::Prometheus(String::new())), expected);
+        let cloud = CloudWatch { region: "eu-west-1".into(), metrics: Vec::new() };
+        for (server, text, expected) in [
+            (
+                Server::Datadog("datadoghq.eu".into()),
+                "avg:p95{pod_name IN ($(pods)),version:$(digest)}",
+                "avg:p95{pod_name IN (web-0,web-1.a),version:sha256:ab}",
+            ),
+            (
+                Server::CloudWatch(cloud),
+                "SEARCH('FullPodName=($(pods))', 'Average')",
+                "SEARCH('FullPodName=(\"web-0\" OR \"web-1.a\")', 'Average')",
+            ),
+        ] {
+            assert_eq!(Template::parse(text).unwrap().render(&server, &values), expected);
+        }
     }
 
     #[test]

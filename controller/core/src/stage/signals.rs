@@ -16,7 +16,10 @@ use crate::{
     health::{Arm, Promotion, Reading, Together, alpha_of_budget},
     image::Release,
     policy::Stage,
-    signals::{ArmAnswer, Compare, Signal, SignalAnswer, SignalKey, SignalQuestion, Values},
+    signals::{
+        ArmAnswer, Compare, Request, Server, Side, Signal, SignalAnswer, SignalKey, SignalQuestion, Source,
+        Values,
+    },
     status::{Flight, HealthMemory, SignalMemory},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -91,6 +94,7 @@ fn pods(open: &TickStart, beside: bool) -> Pods<'_> {
 /// The tick that began with `open` is over: what would have to be known about it.
 pub fn close(view: &StageView<'_>, flight: &mut Flight, open: &TickStart) {
     let Flight { release, from, attempt, entered, health, .. } = flight;
+    let policy = format!("{}/{}", view.policy.namespace, view.policy.name);
     for memory in &mut health.signals {
         let Some(signal) = find(view, &memory.name) else { continue };
         let pods = pods(open, signal.compare.is_beside());
@@ -107,39 +111,70 @@ pub fn close(view: &StageView<'_>, flight: &mut Flight, open: &TickStart) {
         let Ok(at) = entered.checked_add(past) else { continue };
         let key = SignalKey { attempt: attempt.clone(), signal: signal.name.clone(), tick: open.tick() };
         let one_pod = pods.candidate.len() == 1;
-        let question = question(signal, key, at, tick, &pods, release, from.as_ref());
+        let asking = Asking {
+            signal,
+            at: at.saturating_sub(signal.source.delay).unwrap_or(at),
+            window: tick.as_secs().max(1),
+            pods: &pods,
+            policy: &policy,
+            stage: &view.stage.name,
+        };
+        let question = asking.question(key, release, from.as_ref());
         memory.pending.push(PendingTick { question, one_pod });
     }
 }
 
-fn question(
-    signal: &Signal,
-    key: SignalKey,
+/// One tick of one signal.
+struct Asking<'a> {
+    signal: &'a Signal,
     at: Timestamp,
-    tick: SignedDuration,
-    pods: &Pods<'_>,
-    release: &Release,
-    from: Option<&Release>,
-) -> SignalQuestion {
-    let window = tick.as_secs().max(1);
-    let query = |release: &Release, names: &BTreeSet<&str>| {
-        signal.prometheus.query.render(&Values {
-            digest: release.digest.as_str(),
-            pods: names,
-            baseline_pods: &pods.baseline,
-            namespaces: &pods.namespaces,
-            window,
-        })
-    };
-    let beside = from.filter(|_| signal.compare.is_beside());
-    SignalQuestion {
-        key,
-        address: signal.prometheus.address.clone(),
-        secret: signal.prometheus.secret.clone(),
-        at,
-        window,
-        candidate: query(release, &pods.candidate),
-        baseline: beside.map(|from| query(from, &pods.baseline)),
+    window: i64,
+    pods: &'a Pods<'a>,
+    /// `namespace/name`.
+    policy: &'a str,
+    stage: &'a str,
+}
+
+impl Asking<'_> {
+    /// What is asked about one side.
+    fn query(&self, side: Side, release: &Release) -> String {
+        let Self { signal, at, window, pods, policy, stage } = *self;
+        let names = if side == Side::Candidate { &pods.candidate } else { &pods.baseline };
+        let digest = release.digest.as_str();
+        let Source { server, query, .. } = &signal.source;
+        if matches!(server, Server::Webhook(_)) {
+            let request = Request {
+                policy,
+                stage,
+                signal: &signal.name,
+                side,
+                tag: release.tag.as_ref().map(crate::image::Tag::as_str),
+                digest,
+                from: at.saturating_sub(SignedDuration::from_secs(window)).unwrap_or(at),
+                until: at,
+                window_seconds: window,
+                namespaces: &pods.namespaces,
+                pods: names,
+                baseline_pods: &pods.baseline,
+            };
+            return request.json();
+        }
+        let (baseline_pods, namespaces) = (&pods.baseline, &pods.namespaces);
+        query.render(server, &Values { digest, pods: names, baseline_pods, namespaces, window })
+    }
+
+    fn question(&self, key: SignalKey, release: &Release, from: Option<&Release>) -> SignalQuestion {
+        let beside = from.filter(|_| self.signal.compare.is_beside());
+        let Source { server, secret, .. } = &self.signal.source;
+        SignalQuestion {
+            key,
+            server: server.clone(),
+            secret: secret.clone(),
+            at: self.at,
+            window: self.window,
+            candidate: self.query(Side::Candidate, release),
+            baseline: beside.map(|from| self.query(Side::Baseline, from)),
+        }
     }
 }
 
@@ -181,7 +216,7 @@ pub fn take_in(view: &StageView<'_>, flight: &mut Flight) {
 fn count(memory: &mut SignalMemory, signal: &Signal, tick: &PendingTick, answer: Option<&SignalAnswer>) {
     let (reading, trouble) = match answer {
         Some(answer) => read(signal, answer, tick.one_pod),
-        None => (Reading::Missing, format!("{} did not answer in time", signal.prometheus.address)),
+        None => (Reading::Missing, format!("{} did not answer in time", signal.source.server)),
     };
     let at = tick.question.at;
     memory.gauge.tick(tick.question.key.tick, reading, &signal.compare.margin());
@@ -197,14 +232,30 @@ fn count(memory: &mut SignalMemory, signal: &Signal, tick: &PendingTick, answer:
 
 /// What an answer counts for, and what is wrong where it counts for nothing.
 fn read(signal: &Signal, answer: &SignalAnswer, one_pod: bool) -> (Reading, String) {
-    use ArmAnswer::{Failed, Nothing, Value};
+    use ArmAnswer::{Failed, Nothing, Value, Verdict};
+    let candidate = match (&answer.candidate, signal.compare) {
+        // Above a half is degraded, below is not.
+        (Verdict { degraded }, Compare::Verdict) => &Value(f64::from(u8::from(*degraded))),
+        (Value(_), Compare::Verdict) => &Failed(
+            "it answered with a number, and the signal has nothing to compare it with; write compare"
+                .to_owned(),
+        ),
+        (Verdict { .. }, _) => {
+            &Failed("it answered with a verdict, and a number is compared; remove compare".to_owned())
+        }
+        (answer, _) => answer,
+    };
     let baseline = match (signal.compare, &answer.baseline) {
         (Compare::Limit(_, limit), _) => &Value(limit),
+        (Compare::Verdict, _) => &Value(0.5),
         (Compare::Beside(_), Some(baseline)) => baseline,
         (Compare::Beside(_), None) => &Nothing,
     };
     let beside = signal.compare.is_beside();
-    match (&answer.candidate, baseline) {
+    match (candidate, baseline) {
+        (Verdict { .. }, _) | (_, Verdict { .. }) => {
+            (Reading::Missing, "it answered with a verdict for the pods beside the candidate".to_owned())
+        }
         (Failed(why), _) | (_, Failed(why)) => (Reading::Missing, why.clone()),
         (&Value(candidate), &Value(baseline)) => {
             let reading = if one_pod {

@@ -3,14 +3,15 @@
 use super::*;
 use lockkeeper_core::{
     health::{Direction, Margin},
-    signals::{Compare, Prometheus, Signal, Template},
+    signals::{Compare, Server, Signal, Source, Template},
 };
 use lockkeeper_sim::Measured;
 
 fn signal(name: &str, compare: Compare) -> Signal {
     let query = Template::parse(r#"p95{pod=~"$(pods)"}"#).unwrap();
-    let address = "http://prometheus.monitoring:9090".to_owned();
-    Signal { name: name.to_owned(), prometheus: Prometheus { address, query, secret: None }, compare }
+    let server = Server::Prometheus("http://prometheus.monitoring:9090".to_owned());
+    let source = Source { server, query, secret: None, delay: SignedDuration::ZERO };
+    Signal { name: name.to_owned(), source, compare }
 }
 
 fn beside() -> Signal {

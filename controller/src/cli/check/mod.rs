@@ -22,7 +22,7 @@ use super::{
 };
 use crate::ports::Identity;
 use serde::Serialize;
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -113,7 +113,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         reviews::Reviews { session: session.clone(), controller: Identity { namespace, service_account } };
     findings.extend(accounts::look(&session, &reviews).await);
     findings.extend(policies::look(&session).await);
-    let source = args.registries.signals(None)?;
+    let source = args.registries.signals(None, BTreeMap::new())?;
     findings.extend(signals::look(&session, &source).await);
     match args.output {
         Output::Text => print(&text(&findings, Paint::new(args.color)))?,

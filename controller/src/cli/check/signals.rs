@@ -1,17 +1,24 @@
-//! Whether the servers answer that policies have their signals measured by.
+//! Whether the Prometheus servers answer that policies have their signals measured by.
+//!
+//! Others are not asked: a webhook would judge, and what clouds and vendors are asked costs money or needs an identity that
+//! only the controller can ask for.
 //!
 //! Asked from here and as the person who asks: a server that only the cluster can reach is no fault, and said as such.
 
 use super::{Finding, Health};
 use crate::{
     cli::{Failure, cluster::Session},
-    ports::signals::{Measure, SignalAccess, SignalSource},
+    ports::{
+        Identity,
+        signals::{Measure, SignalAccess, SignalSource},
+    },
     reconcile::secrets::access_of,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use lockkeeper_api::{ImagePolicy, parse};
+use lockkeeper_core::signals;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A server, and the Secret with which it is asked.
@@ -38,15 +45,19 @@ pub async fn look(session: &Session, source: &dyn SignalSource) -> Vec<Finding> 
     findings
 }
 
-/// Every server once, with the policies that name it. What is wrong with a policy is said elsewhere.
+/// Every server that speaks the Prometheus API once, with the policies that name it. What is wrong with a policy is said elsewhere.
 pub fn servers(policies: &[ImagePolicy]) -> BTreeMap<Server, BTreeSet<String>> {
     let mut found: BTreeMap<Server, BTreeSet<String>> = BTreeMap::new();
     for policy in policies {
         let Ok(parsed) = parse(policy) else { continue };
         let user = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
         for signal in parsed.signals {
-            let secret = signal.prometheus.secret.map(|name| (parsed.namespace.clone(), name));
-            found.entry((signal.prometheus.address, secret)).or_default().insert(user.clone());
+            let signals::Source { server: signals::Server::Prometheus(address), secret, .. } = signal.source
+            else {
+                continue;
+            };
+            let secret = secret.map(|name| (parsed.namespace.clone(), name));
+            found.entry((address, secret)).or_default().insert(user.clone());
         }
     }
     found
@@ -73,7 +84,11 @@ pub async fn ask(
 ) -> Finding {
     let what = format!("signals from {address}");
     let users = users.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let measure = Measure { address, query: "vector(1)", at: Timestamp::now(), window: 60 };
+    // The person who asks: nobody's ServiceAccount.
+    let identity = Identity { namespace: String::new(), service_account: String::new() };
+    let server = signals::Server::Prometheus(address.to_owned());
+    let (id, query, at) = ("check", "vector(1)", Timestamp::now());
+    let measure = Measure { server: &server, identity: &identity, id, query, at, window: 60 };
     match source.measure(access, measure).await {
         Ok(Some(_)) => Finding::good(&what, format!("it answers; used by {users}")),
         Ok(None) => Finding::other(

@@ -164,17 +164,28 @@ fn a_webhook_that_nobody_believes_is_no_good_news() {
 #[tokio::test]
 async fn each_server_of_signals_is_asked_once_and_what_it_says_is_told() {
     use super::signals;
-    use crate::ports::signals::{Measure, SignalAccess, SignalError, SignalSource};
+    use crate::ports::{
+        cloud::Account,
+        signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
+    };
     use futures::future::BoxFuture;
 
-    struct Server(Result<Option<f64>, SignalError>);
+    struct Server(Result<Option<Measured>, SignalError>);
     impl SignalSource for Server {
         fn measure<'a>(
             &'a self,
             _: &'a SignalAccess,
             _: Measure<'a>,
-        ) -> BoxFuture<'a, Result<Option<f64>, SignalError>> {
+        ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
             Box::pin(async { self.0.clone() })
+        }
+
+        fn audience(
+            &self,
+            server: &lockkeeper_core::signals::Server,
+            _: &Account,
+        ) -> Result<String, SignalError> {
+            Err(SignalError::other(server.to_string()))
         }
     }
     let policy = |name: &str| -> ImagePolicy {
@@ -202,7 +213,7 @@ async fn each_server_of_signals_is_asked_once_and_what_it_says_is_told() {
     assert_eq!((address.as_str(), secret), ("http://prometheus:9090", &None));
     let failed = SignalError { refused: false, message: "it answered 503".into() };
     for (answer, health, part) in [
-        (Ok(Some(1.0)), Health::Good, "used by platform/one, platform/two"),
+        (Ok(Some(Measured::Value(1.0))), Health::Good, "used by platform/one, platform/two"),
         (Ok(None), Health::Bad, "with nothing"),
         (Err(failed), Health::Unknown, "it answered 503"),
     ] {

@@ -8,7 +8,7 @@ use crate::{
         cloud::Account,
         git::{Branches, Errand, GitError},
         notify::{Destination, Message, Notifier, NotifyError},
-        signals::{Measure, SignalAccess, SignalError, SignalSource},
+        signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
     },
     reconcile::{
         Reconciler, World,
@@ -30,6 +30,7 @@ use lockkeeper_core::{
     notices::Receiver,
     observed::{ContainerKind, MissingRight, ObjectKey, Observed, StageSeen},
     policy::Policy,
+    signals::Server,
     signature::Signed,
     status::{Flight, Status},
 };
@@ -69,10 +70,15 @@ impl SignalSource for Fake {
         &'a self,
         access: &'a SignalAccess,
         measure: Measure<'a>,
-    ) -> BoxFuture<'a, Result<Option<f64>, SignalError>> {
-        self.asked.lock().unwrap().push(format!("{} {} {access:?}", measure.address, measure.query));
+    ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
+        self.asked.lock().unwrap().push(format!("{} {} {access:?}", measure.server, measure.query));
         let answer = self.measured.lock().unwrap().get(measure.query).cloned();
-        Box::pin(async move { answer.unwrap_or(Ok(None)) })
+        Box::pin(async move { answer.unwrap_or(Ok(None)).map(|value| value.map(Measured::Value)) })
+    }
+
+    fn audience(&self, server: &Server, account: &Account) -> Result<String, SignalError> {
+        self.asked.lock().unwrap().push(format!("audience of {server} for {}", account.name));
+        Ok("sts.example".to_owned())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     reconcile::{measurements::Measurements, secrets::access_of},
 };
 use jiff::Timestamp;
-use lockkeeper_core::signals::{ArmAnswer, SignalKey, SignalQuestion};
+use lockkeeper_core::signals::{ArmAnswer, CloudWatch, Server, SignalKey, SignalQuestion};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -24,7 +24,7 @@ fn identity() -> Identity {
 fn question(tick: i64, secret: Option<&str>) -> SignalQuestion {
     SignalQuestion {
         key: SignalKey { attempt: "a-1".into(), signal: "p95".into(), tick },
-        address: "http://prometheus:9090".into(),
+        server: Server::Prometheus("http://prometheus:9090".into()),
         secret: secret.map(Into::into),
         at: Timestamp::UNIX_EPOCH,
         window: 60,
@@ -89,6 +89,18 @@ async fn a_secret_that_is_not_there_is_an_answer() {
     assert!(why.contains("secretRef: Secret platform/gone is not there; create it"), "{why}");
 }
 
+#[tokio::test]
+async fn a_server_that_knows_accounts_is_asked_as_the_policys_own_and_no_token_is_told() {
+    let fake = Arc::new(Fake::default());
+    let place = CloudWatch { region: "eu-west-1".into(), metrics: Vec::new() };
+    let asking = |tick| SignalQuestion { server: Server::CloudWatch(place.clone()), ..question(tick, None) };
+    asked(&fake, [asking(1)]).await;
+    let log = fake.asked.lock().unwrap().clone();
+    assert!(log.iter().any(|line| line.starts_with("audience of CloudWatch in eu-west-1 for")), "{log:?}");
+    let told = log.iter().filter(|line| line.starts_with("CloudWatch in eu-west-1 new")).collect::<Vec<_>>();
+    assert!(told.len() == 1 && told[0].contains("account: Some("), "{log:?}");
+}
+
 #[test]
 fn what_a_secret_says_is_checked_and_never_shown() {
     let of = |pairs: &[(&str, &[u8])]| {
@@ -97,6 +109,11 @@ fn what_a_secret_says_is_checked_and_never_shown() {
     };
     let good = of(&[("username", b"u"), ("password", b"p\n"), ("header.X-Scope-OrgID", b"team")]).unwrap();
     assert_eq!(good.headers, [("X-Scope-OrgID".to_owned(), "team".to_owned())]);
+    let keys = of(&[("apiKey", b"c4n4ry\n"), ("applicationKey", b"x")]).unwrap();
+    assert_eq!(keys.needed("apiKey").unwrap(), "c4n4ry");
+    assert!(!format!("{keys:?}").contains("c4n4ry"));
+    let why = keys.needed("accessKeyId").unwrap_err().message;
+    assert!(why.contains("no key accessKeyId; add it"), "{why}");
     for (pairs, part) in [
         (&[("token", &b"c4n4ry"[..]), ("username", b"u")][..], "remove one of them"),
         (&[("password", b"c4n4ry")], "no username"),

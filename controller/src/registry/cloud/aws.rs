@@ -11,54 +11,25 @@ use jiff::Timestamp;
 use lockkeeper_core::image::CloudRegistry;
 use serde::Deserialize;
 
-use super::sigv4::{self, Keys, Scope};
-use super::{Door, Failed, annotation, form, json_code, sensitive, signed_in, time_of, unusable, word};
+use super::{Door, Failed, json_code, sensitive, signed_in, time_of, word};
+use crate::aws::{
+    self, Role,
+    sigv4::{self, Keys, Scope},
+};
 use crate::hosts::authority;
 use crate::ports::Credential;
 use crate::ports::cloud::{Account, SignedIn};
 use crate::registry::transport::Sent;
 
-const ROLE: &str = "eks.amazonaws.com/role-arn";
-const AUDIENCE: &str = "eks.amazonaws.com/audience";
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
-/// The role that a ServiceAccount may take.
-pub(super) struct Role<'a> {
-    arn: &'a str,
-    audience: &'a str,
-}
-
-impl<'a> Role<'a> {
-    pub(super) fn of(account: &'a Account, registry: &CloudRegistry) -> Result<Self, Failed> {
-        let Some(arn) = annotation(account, ROLE) else {
-            return Err(Failed::Account(format!(
-                "it has no annotation {ROLE}; write the ARN of an IAM role that trusts it (the controller's own role is never used)"
-            )));
-        };
-        let partition = match registry {
-            CloudRegistry::Ecr { partition, .. } => partition,
-            _ => "aws",
-        };
-        let rest = arn.strip_prefix(&format!("arn:{partition}:iam::"));
-        let parts = rest.and_then(|rest| rest.split_once(":role/"));
-        let fine = parts.is_some_and(|(account, name)| {
-            account.len() == 12
-                && account.bytes().all(|b| b.is_ascii_digit())
-                && !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&b))
-        });
-        if !fine || arn.len() > 2048 {
-            let wanted =
-                format!("arn:{partition}:iam::<account>:role/<name>, a role of the registry's partition");
-            return Err(unusable(ROLE, arn, &wanted));
-        }
-        let audience = annotation(account, AUDIENCE).unwrap_or("sts.amazonaws.com");
-        Ok(Self { arn, audience })
-    }
-
-    pub(super) fn audience(&self) -> String {
-        self.audience.to_owned()
-    }
+/// The role that a ServiceAccount may take for a registry.
+pub(super) fn role<'a>(account: &'a Account, registry: &CloudRegistry) -> Result<Role<'a>, Failed> {
+    let partition = match registry {
+        CloudRegistry::Ecr { partition, .. } => partition,
+        _ => "aws",
+    };
+    Role::of(account, partition, "registry").map_err(Failed::Account)
 }
 
 /// Where a registry's password is asked for.
@@ -104,8 +75,8 @@ pub(super) async fn sign_in(
     account: &Account,
     token: &str,
 ) -> Result<SignedIn, Failed> {
-    let (role, service) = (Role::of(account, registry)?, Service::of(registry));
-    let (keys, now) = assume(door, &service, &role, account, token).await?;
+    let (role, service) = (role(account, registry)?, Service::of(registry));
+    let (keys, now) = assume(door, &service, &role, token).await?;
     password(door, &service, &keys, now).await
 }
 
@@ -114,32 +85,13 @@ async fn assume(
     door: &Door<'_>,
     service: &Service,
     role: &Role<'_>,
-    account: &Account,
     token: &str,
 ) -> Result<(Keys, Timestamp), Failed> {
     let url = door.url(&service.sts, "/")?;
-    let subject = account.name.replace('/', ":");
-    // What the cloud's audit log shows; 64 characters at most.
-    let session: String = format!("lockkeeper.{}", account.name.replace('/', ".")).chars().take(64).collect();
-    let body = form(&[
-        ("Action", "AssumeRoleWithWebIdentity"),
-        ("Version", "2011-06-15"),
-        ("RoleArn", role.arn),
-        ("RoleSessionName", &session),
-        ("WebIdentityToken", token),
-    ]);
-    let reply = door.post(&url, Sent::form(body), None).await?;
-    let fix = format!(
-        "the role {} has to trust the cluster's OIDC provider for the subject system:serviceaccount:{subject} and the audience {}",
-        role.arn, role.audience
-    );
-    door.accepted(&reply, &fix, |body| element(body, "Code").and_then(|code| word(&code)))?;
-    let text = |name| {
-        element(&reply.body, name)
-            .ok_or_else(|| Failed::Answer(format!("{} gave no {name}", authority(&reply.url))))
-    };
-    let keys =
-        Keys { id: text("AccessKeyId")?, secret: text("SecretAccessKey")?, session: text("SessionToken")? };
+    let reply = door.post(&url, Sent::form(role.assume(token)), None).await?;
+    door.accepted(&reply, &role.trust(), |body| aws::element(body, "Code").and_then(|code| word(&code)))?;
+    let keys = aws::assumed(&reply.body)
+        .map_err(|missing| Failed::Answer(format!("{} gave no {missing}", authority(&reply.url))))?;
     Ok((keys, time_of(&reply)))
 }
 
@@ -173,7 +125,7 @@ async fn password(
     now: Timestamp,
 ) -> Result<SignedIn, Failed> {
     let url = door.url(&service.host, "/")?;
-    let (host, at, body) = (authority(&url), sigv4::date(now)?, "{}");
+    let (host, at, body) = (authority(&url), at(now)?, "{}");
     let target = service.target.to_str().unwrap_or_default();
     let signed = [
         ("content-type", "application/x-amz-json-1.1"),
@@ -206,13 +158,6 @@ async fn password(
     signed_in(&host, credential, data.expires_at - time_of(&reply).as_duration().as_secs_f64())
 }
 
-/// The text of the one element of this name, if it holds nothing but plain text: what STS gives has neither attributes
-/// nor anything that XML would escape.
-fn element(xml: &[u8], name: &str) -> Option<String> {
-    let xml = std::str::from_utf8(xml).ok()?;
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (text, rest) = rest.split_once(&format!("</{name}>"))?;
-    let text = text.trim();
-    let fine = !text.is_empty() && !text.contains(['<', '&']) && !text.contains(char::is_control);
-    (fine && !rest.contains(&format!("<{name}>"))).then(|| text.to_owned())
+fn at(now: Timestamp) -> Result<String, Failed> {
+    sigv4::date(now).ok_or_else(|| Failed::Answer("the server's time is none".to_owned()))
 }

@@ -11,7 +11,6 @@
 mod aws;
 mod azure;
 mod google;
-pub(super) mod sigv4;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,7 +95,7 @@ impl SignIn for Clouds {
     ) -> Result<String, RegistryError> {
         let found = registry(provider, repository).and_then(|registry| match registry {
             CloudRegistry::Ecr { .. } | CloudRegistry::EcrPublic => {
-                aws::Role::of(account, &registry).map(|role| role.audience())
+                aws::role(account, &registry).map(|role| role.audience().to_owned())
             }
             CloudRegistry::Google => {
                 google::Identity::of(account, &self.settings).map(|identity| identity.token_for)

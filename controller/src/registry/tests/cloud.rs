@@ -13,10 +13,10 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::support::{Asked, Fake, REGISTRY, json_body, respond, texts};
+use crate::aws::sigv4::{self, Keys, Scope};
 use crate::hosts::HostPolicy;
 use crate::ports::cloud::{Account, SignIn as _, SignedIn};
 use crate::ports::{Credential, Proxy, Registry as _, RegistryAccess, RegistryError};
-use crate::registry::cloud::sigv4::{self, Keys, Scope};
 use crate::registry::cloud::{Clouds, Endpoint, GkeCluster, Settings};
 use crate::registry::{OciRegistry, Options};
 

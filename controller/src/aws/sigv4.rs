@@ -7,29 +7,34 @@ use aws_lc_rs::hmac;
 use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
 use sha2::{Digest as _, Sha256};
 
-use super::Failed;
-
-/// Temporary keys of a role.
-pub(in crate::registry) struct Keys {
+/// Keys of AWS. They have no `Debug`: nothing shows them.
+#[derive(Clone)]
+pub struct Keys {
+    /// Which.
     pub id: String,
+    /// What is signed with.
     pub secret: String,
+    /// Of temporary keys, what is sent along; empty: they are not temporary.
     pub session: String,
 }
 
 /// For whom a request is signed.
-pub(in crate::registry) struct Scope<'a> {
+pub struct Scope<'a> {
+    /// Such as `eu-west-1`.
     pub region: &'a str,
+    /// Such as `monitoring`.
     pub service: &'a str,
 }
 
-/// The value of `X-Amz-Date`.
-pub(in crate::registry) fn date(at: Timestamp) -> Result<String, Failed> {
-    strtime::format("%Y%m%dT%H%M%SZ", &at.to_zoned(TimeZone::UTC))
-        .map_err(|_| Failed::Answer("the server's time is none".to_owned()))
+/// The value of `X-Amz-Date`; none for a time that no calendar has.
+#[must_use]
+pub fn date(at: Timestamp) -> Option<String> {
+    strtime::format("%Y%m%dT%H%M%SZ", &at.to_zoned(TimeZone::UTC)).ok()
 }
 
 /// The value of `Authorization`. `headers` are in lower case, sorted, with `host` and `x-amz-date` (`date`) among them.
-pub(in crate::registry) fn authorization(
+#[must_use]
+pub fn authorization(
     keys: &Keys,
     scope: &Scope<'_>,
     date: &str,
