@@ -32,13 +32,15 @@ pub const GUARD: Bounds = Bounds { least: "0s", most: "720h" };
 /// `spec.health.sweep`.
 pub const SWEEP: Bounds = Bounds { least: "1s", most: "1h" };
 
+/// `spec.health.signals[].job.deadline`.
+pub const JOB: Bounds = Bounds { least: "1s", most: "24h" };
 /// `spec.health.signals[].datadog.delay` and that of `cloudWatch`.
 pub const DELAY: Bounds = Bounds { least: "0s", most: "10m" };
-/// Metrics that an expression of CloudWatch may name.
+/// Metrics that an expression of `CloudWatch` may name.
 pub const METRICS: usize = 10;
 /// Dimensions of one of them.
 pub const DIMENSIONS: usize = 10;
-/// Longest text of a name in CloudWatch.
+/// Longest text of a name in `CloudWatch`.
 pub const METRIC: usize = 255;
 
 /// Signals of a policy.

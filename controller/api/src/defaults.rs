@@ -37,6 +37,8 @@ pub const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob
 pub const TICK: &str = "1m";
 /// `spec.health.warmUp`.
 pub const WARM_UP: &str = "2m";
+/// `spec.health.signals[].job.deadline`, unless `noDataAfter` is less.
+pub const JOB_DEADLINE: &str = "10m";
 /// `spec.health.signals[].datadog.delay`.
 pub const DATADOG_DELAY: &str = "1m";
 /// `spec.health.signals[].cloudWatch.delay`.
@@ -100,6 +102,7 @@ pub const IMAGE_POLICY: &[(&str, &str)] = &[
     ("spec.health.readyDeadline", READY_DEADLINE),
     ("spec.health.guard", GUARD),
     ("spec.health.sweep", SWEEP),
+    ("spec.health.signals[].job.deadline", "10m, or noDataAfter if that is less"),
     ("spec.health.signals[].datadog.delay", DATADOG_DELAY),
     ("spec.health.signals[].cloudWatch.delay", CLOUD_WATCH_DELAY),
     ("spec.health.signals[].compare.direction", DIRECTION),

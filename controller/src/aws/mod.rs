@@ -1,7 +1,7 @@
-//! What speaking to AWS needs without asking anybody: signatures, and a role that a ServiceAccount may take.
+//! What speaking to AWS needs without asking anybody: signatures, and a role that a `ServiceAccount` may take.
 //!
 //! Guarantees: nothing here reads a clock, dials or keeps a key; no error holds one. A role is the one that the
-//! ServiceAccount's annotation names, never one of the controller.
+//! `ServiceAccount`'s annotation names, never one of the controller.
 //!
 //! Written after AWS's documented interfaces, and tested against its published examples and imitations.
 
@@ -28,7 +28,7 @@ pub fn partition_of(region: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// The role that a ServiceAccount may take.
+/// The role that a `ServiceAccount` may take.
 pub struct Role<'a> {
     arn: &'a str,
     audience: &'a str,
@@ -65,7 +65,7 @@ impl<'a> Role<'a> {
         Ok(Self { arn, audience, account })
     }
 
-    /// For whom the ServiceAccount's token has to be.
+    /// For whom the `ServiceAccount`'s token has to be.
     #[must_use]
     pub fn audience(&self) -> &'a str {
         self.audience
@@ -119,7 +119,7 @@ pub fn element(xml: &[u8], name: &str) -> Option<String> {
     (fine && !rest.contains(&format!("<{name}>"))).then(|| text.to_owned())
 }
 
-/// One annotation of a ServiceAccount, without spaces around it.
+/// One annotation of a `ServiceAccount`, without spaces around it.
 fn annotation<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
     account.annotations.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
 }

@@ -11,6 +11,7 @@ pub mod client;
 mod effects;
 mod events;
 pub mod failure;
+pub mod jobs;
 pub mod lease;
 pub mod orphans;
 mod pins;

@@ -20,7 +20,7 @@ pub struct SignalAccess {
     pub headers: Vec<(String, String)>,
     /// Further keys of the Secret, of those in [`KEYS`].
     pub keys: BTreeMap<String, String>,
-    /// The policy's ServiceAccount, for servers that know it by the identity it has in their cloud.
+    /// The policy's `ServiceAccount`, for servers that know it by the identity it has in their cloud.
     pub account: Option<SpokenFor>,
 }
 
@@ -28,7 +28,7 @@ pub struct SignalAccess {
 pub const KEYS: [&str; 6] =
     ["apiKey", "applicationKey", "accessKeyId", "secretAccessKey", "sessionToken", "signingKey"];
 
-/// A ServiceAccount with a token of its own for somebody outside of the cluster.
+/// A `ServiceAccount` with a token of its own for somebody outside of the cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpokenFor {
     /// Who.
@@ -108,7 +108,7 @@ pub trait SignalSource: Send + Sync + 'static {
         measure: Measure<'a>,
     ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>>;
 
-    /// For whom the token of a ServiceAccount has to be that a server knows by its identity in a cloud. Asks nobody.
+    /// For whom the token of a `ServiceAccount` has to be that a server knows by its identity in a cloud. Asks nobody.
     ///
     /// # Errors
     /// It does not say by which identity; the message names the annotation.

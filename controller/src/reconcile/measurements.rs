@@ -1,7 +1,7 @@
 //! What is measured for policies: questions of their last pass, asked in the background, and the answers.
 //!
 //! Guarantees: reading is from memory and never waits; a question is asked once, as long as it is asked for; so many are
-//! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own ServiceAccount, used
+//! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own `ServiceAccount`, used
 //! for it alone and never shown. Policies are woken when an answer came. May not: decide what an answer means.
 
 use super::{lanes::Lanes, secrets::Secrets, speaking::Speaking};

@@ -1,6 +1,6 @@
-//! Tokens by which policies' ServiceAccounts are known to servers of signals in a cloud.
+//! Tokens by which policies' `ServiceAccounts` are known to servers of signals in a cloud.
 //!
-//! Guarantees: asked for as the ServiceAccount itself and kept for it alone, for half of their life; made anew after a server
+//! Guarantees: asked for as the `ServiceAccount` itself and kept for it alone, for half of their life; made anew after a server
 //! refused one. No message holds a token.
 
 use crate::ports::{
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// A token lives ten minutes.
 const KEPT: Duration = Duration::from_mins(5);
-/// ServiceAccounts that are remembered.
+/// `ServiceAccounts` that are remembered.
 const MOST: usize = 1000;
 
 type Held = BTreeMap<(Identity, String), (Instant, SpokenFor)>;
@@ -34,10 +34,10 @@ impl Speaking {
         Self { cluster, held: Mutex::default() }
     }
 
-    /// The ServiceAccount of a policy, with a token for this server.
+    /// The `ServiceAccount` of a policy, with a token for this server.
     ///
     /// # Errors
-    /// Which ServiceAccount, why and what to do.
+    /// Which `ServiceAccount`, why and what to do.
     pub async fn of(
         &self,
         identity: &Identity,

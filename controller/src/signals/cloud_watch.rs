@@ -1,10 +1,10 @@
-//! Amazon CloudWatch: `GetMetricData` with metric maths, over its JSON protocol.
+//! Amazon `CloudWatch`: `GetMetricData` with metric maths, over its JSON protocol.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>
 //!
 //! Guarantees: a value is that of the last whole period that ended with the tick, of one series that is complete; periods
 //! are whole minutes, as the service has them, so two ticks never read the same one. A period without a value is "nothing
-//! to measure". Keys are those of the Secret, or those of the role that the policy's ServiceAccount may take, and never
+//! to measure". Keys are those of the Secret, or those of the role that the policy's `ServiceAccount` may take, and never
 //! any of the controller or its node. May not: keep keys longer than nine tenths of their life.
 
 use super::{
@@ -42,7 +42,7 @@ use tokio::time::Instant;
 const MINUTE: i64 = 60;
 /// By which our expression is known; no metric of a policy has this id.
 const RESULT: &str = "result";
-/// Keys of so many ServiceAccounts are kept.
+/// Keys of so many `ServiceAccounts` are kept.
 const KEPT: usize = 1000;
 /// The longest that keys are believed to be good.
 const LONGEST: SignedDuration = SignedDuration::from_hours(1);
@@ -53,7 +53,7 @@ const TARGET: &str = "GraniteServiceVersion20100801.GetMetricData";
 /// The client of all regions.
 pub struct CloudWatch {
     door: Arc<Door>,
-    /// By ServiceAccount and its token.
+    /// By `ServiceAccount` and its token.
     keys: Mutex<BTreeMap<(String, String), Given>>,
 }
 
@@ -126,7 +126,7 @@ impl CloudWatch {
         Ok((given.keys, given.ahead))
     }
 
-    /// Takes the role of a ServiceAccount.
+    /// Takes the role of a `ServiceAccount`.
     async fn assume(&self, spoken: &SpokenFor, place: &Place) -> Result<Given, SignalError> {
         let role = role(&spoken.account, place)?;
         let (domain, _) = aws::partition_of(&place.region);
@@ -204,8 +204,8 @@ fn request(place: &Place, expression: &str, start: i64, period: i64) -> Value {
         let dimensions: Vec<Value> =
             metric.dimensions.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect();
         let of = json!({"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions});
-        let stat = json!({"Metric": of, "Period": period, "Stat": metric.stat});
-        json!({"Id": metric.id, "MetricStat": stat, "ReturnData": false})
+        let measured = json!({"Metric": of, "Period": period, "Stat": metric.stat});
+        json!({"Id": metric.id, "MetricStat": measured, "ReturnData": false})
     });
     let ours = json!({"Id": RESULT, "Expression": expression, "Period": period, "ReturnData": true});
     let queries: Vec<Value> = metrics.chain([ours]).collect();

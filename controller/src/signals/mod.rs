@@ -28,6 +28,8 @@ pub struct Servers {
     webhook: Webhook,
     datadog: Datadog,
     cloud_watch: CloudWatch,
+    /// Who runs Jobs; none where nobody may.
+    jobs: Option<Arc<dyn SignalSource>>,
 }
 
 impl Servers {
@@ -40,7 +42,14 @@ impl Servers {
             webhook: Webhook::new(Arc::clone(&door)),
             datadog: Datadog::new(Arc::clone(&door)),
             cloud_watch: CloudWatch::new(door),
+            jobs: None,
         }
+    }
+
+    /// Jobs are run by this one.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Arc<dyn SignalSource>) -> Self {
+        Self { jobs: Some(jobs), ..self }
     }
 
     fn of(&self, server: &Server) -> &dyn SignalSource {
@@ -49,6 +58,7 @@ impl Servers {
             Server::Webhook(_) => &self.webhook,
             Server::Datadog(_) => &self.datadog,
             Server::CloudWatch(_) => &self.cloud_watch,
+            Server::Job(_) => self.jobs.as_deref().unwrap_or(&NoJobs),
         }
     }
 }
@@ -67,7 +77,25 @@ impl SignalSource for Servers {
     }
 }
 
-/// What a server says that knows no ServiceAccounts.
+/// Where no Job may be run.
+struct NoJobs;
+
+impl SignalSource for NoJobs {
+    fn measure<'a>(
+        &'a self,
+        _: &'a SignalAccess,
+        measure: Measure<'a>,
+    ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
+        let error = SignalError::other(format!("{} cannot be run from here", measure.server));
+        Box::pin(async { Err(error) })
+    }
+
+    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
+        Err(no_audience(server))
+    }
+}
+
+/// What a server says that knows no `ServiceAccounts`.
 fn no_audience(server: &Server) -> SignalError {
     SignalError::other(format!("{server} knows no ServiceAccounts; name a Secret in secretRef"))
 }

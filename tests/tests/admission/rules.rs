@@ -175,7 +175,7 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     policy(&[(
         "/health",
         json!({"signals": [
-            {"name": "a", "webhook": judge}, {"name": "b", "datadog": datadog}, {"name": "c", "cloudWatch": cloud}, {"name": "d"},
+            {"name": "a", "webhook": judge}, {"name": "b", "datadog": datadog}, {"name": "c", "cloudWatch": cloud}, {"name": "d"}, {"name": "e", "job": {"from": "Other", "deadline": "0s"}, "compare": {"limit": "1"}},
         ]}),
     )]);
     for service in ["slack", "teams", "pagerDuty", "alertmanager", "webhook"] {

@@ -10,7 +10,7 @@ use lockkeeper_core::{
     git::FileEdit,
     image::Digest,
     policy::{Amount, HealthSettings, Movement, Namespaces, Target, Wave},
-    signals::{CloudWatch, Server, Signal, Source},
+    signals::{CloudWatch, Job, Server, Signal, Source},
 };
 use serde_json::{Value, json};
 
@@ -112,6 +112,7 @@ fn signal(signal: &Signal) -> Value {
     match server {
         Server::Prometheus(address) => json!([name, address, query, compare]),
         Server::Webhook(address) => json!([name, "webhook", address, compare]),
+        Server::Job(Job { from, deadline }) => json!([name, "job", from, duration_text(*deadline)]),
         Server::Datadog(site) => json!([name, "datadog", site, query, compare, duration_text(*delay)]),
         Server::CloudWatch(CloudWatch { region, metrics }) => {
             let metrics: Vec<Value> =

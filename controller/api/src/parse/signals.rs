@@ -42,9 +42,14 @@ fn one(
     let path = format!("spec.health.signals[{n}]");
     let named = errors.label_name(&format!("{path}.name"), &signal.name, "signal");
     let place = format!("{path}.compare");
-    let compare = match (&signal.compare, &signal.webhook) {
-        (None, Some(_)) => Some(Compare::Verdict),
-        (compare, _) => self::compare(errors, &place, &compare.clone().unwrap_or_default()),
+    if let (Some(_), Some(job)) = (&signal.compare, &signal.job) {
+        let reason = "is a Job, whose end is a verdict that is compared with nothing";
+        errors.add(&place, &job.from, reason, "remove compare");
+    }
+    let judges = signal.webhook.is_some() || signal.job.is_some();
+    let compare = match &signal.compare {
+        None if judges => Some(Compare::Verdict),
+        compare => self::compare(errors, &place, &compare.clone().unwrap_or_default()),
     };
     let source = sources::parse(errors, &path, signal, compare.as_ref(), health);
     named.then_some(())?;

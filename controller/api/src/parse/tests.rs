@@ -587,6 +587,9 @@ fn every_kind_of_server_has_its_fields() {
     let datadog = json!({"site": "us5.datadoghq.com", "query": "avg:x{pod_name IN ($(pods))}", "secretRef": {"name": "dd"}});
     let datadog = of(json!({"name": "dd", "datadog": datadog}));
     assert_eq!(datadog.source.delay, SignedDuration::from_mins(1));
+    let job = of(json!({"name": "smoke", "job": {"from": "smoke"}}));
+    assert_eq!(job.compare, Compare::Verdict);
+    assert!(matches!(&job.source.server, Server::Job(job) if job.deadline == SignedDuration::from_mins(10)));
     let metric =
         json!({"id": "m1", "namespace": "AWS/X", "name": "Y", "dimensions": {"A": "b"}, "stat": "Sum"});
     let cloud = json!({"region": "eu-west-1", "metrics": [metric], "expression": "m1", "delay": "0s"});
@@ -605,6 +608,13 @@ fn fault_38_39_mistakes_in_other_servers_name_the_field_and_the_fix() {
         one(&[("/spec/health", json!({"signals": [signal]}))], parts);
     };
     bad(&json!({"compare": {"limit": "1"}}), &["signals[0]", "exactly one of prometheus"]);
+    let job = |deadline: &str| json!({"job": {"from": "smoke", "deadline": deadline}});
+    bad(&job("16m"), &["job.deadline", "health.noDataAfter, 15m"]);
+    bad(&json!({"job": {"from": "other/smoke"}}), &["job.from", "another namespace"]);
+    bad(
+        &json!({"job": {"from": "smoke"}, "compare": {"limit": "1"}}),
+        &["signals[0].compare", "remove compare"],
+    );
     let judge = |address: &str| json!({"webhook": {"address": address}});
     bad(&judge("http://u@h"), &["webhook.address", "a user or a password"]);
     let datadog = |site: &str, query: &str| json!({"datadog": {"site": site, "query": query, "secretRef": {"name": "dd"}}});

@@ -18,7 +18,7 @@ pub use select::{
     BuildSelection, Cosign, DigestSelection, FilterTags, Keyless, NumberSelection, Select, SemverSelection,
     TagOrder, TextSelection, Verify,
 };
-pub use signal::{CloudWatch, Compare, Datadog, Judge, Metric, Prometheus, Signal};
+pub use signal::{CloudWatch, Compare, Datadog, Job, Judge, Metric, Prometheus, Signal};
 use stage::namespaces_rule;
 pub use stage::{Approval, LabelSelector, PodsTarget, Stage, Target, Wave, Window, WorkloadsTarget};
 

@@ -12,9 +12,11 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     schema::rule(
-        "[has(self.prometheus), has(self.webhook), has(self.datadog), has(self.cloudWatch)].filter(x, x).size() == 1",
-        "name exactly one of prometheus, webhook, datadog and cloudWatch; make another signal for another one",
+        "[has(self.prometheus), has(self.webhook), has(self.datadog), has(self.cloudWatch), has(self.job)]\
+         .filter(x, x).size() == 1",
+        "name exactly one of prometheus, webhook, datadog, cloudWatch and job; make another signal for another one",
     ),
+    schema::rule("!has(self.job) || !has(self.compare)", "the end of a Job is a verdict, which is compared with nothing; remove compare"),
 ]))]
 pub struct Signal {
     /// Its name, unique in the policy.
@@ -30,9 +32,12 @@ pub struct Signal {
     /// Datadog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datadog: Option<Datadog>,
-    /// Amazon CloudWatch.
+    /// Amazon `CloudWatch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_watch: Option<CloudWatch>,
+    /// A Job that judges once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
     /// When the value speaks against a release. Without it: when it is more than 10 % above that of the pods beside it; a
     /// webhook then answers with a verdict of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +142,23 @@ pub struct CloudWatch {
     #[schemars(length(min = 2, max = 20))]
     #[schemars(extend("x-kubernetes-validations" = schema::duration(bounds::DELAY)))]
     pub delay: Option<String>,
+}
+
+/// A Job that runs once for each release in each stage, when the first pods have it. Exit code 1 takes the release back at
+/// once, 0 lets it go on; until then, and after any other end, the soak's clock stands still.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// A `CronJob` of the policy's namespace, suspended as a rule, whose template the Job is made from. The policy's
+    /// `ServiceAccount` needs `get` on it, and `get` and `create` on jobs.
+    #[schemars(length(min = 1, max = 253))]
+    #[schemars(extend("x-kubernetes-validations" = schema::own_object("CronJob")))]
+    pub from: String,
+    /// How long it may take; at most `noDataAfter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 20))]
+    #[schemars(extend("x-kubernetes-validations" = schema::duration(bounds::JOB)))]
+    pub deadline: Option<String>,
 }
 
 /// One metric of `CloudWatch`.

@@ -6,7 +6,7 @@
 mod request;
 mod template;
 
-pub use request::{Request, Side};
+pub use request::{JobRun, Request, Side};
 pub use template::{Template, TemplateError, Values, Variable};
 
 use crate::health::{Direction, Margin};
@@ -49,11 +49,22 @@ pub enum Server {
     Webhook(String),
     /// Datadog, at this site, such as `datadoghq.eu`.
     Datadog(String),
-    /// Amazon CloudWatch.
+    /// Amazon `CloudWatch`.
     CloudWatch(CloudWatch),
+    /// A Job that runs once for a release in a stage.
+    Job(Job),
 }
 
-/// Amazon CloudWatch, as far as it is the same for every query.
+/// A Job that judges.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Job {
+    /// The `CronJob` of the policy's namespace whose template it is made from.
+    pub from: String,
+    /// How long it may take.
+    pub deadline: SignedDuration,
+}
+
+/// Amazon `CloudWatch`, as far as it is the same for every query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CloudWatch {
     /// Such as `eu-west-1`.
@@ -62,7 +73,7 @@ pub struct CloudWatch {
     pub metrics: Vec<Metric>,
 }
 
-/// One metric of CloudWatch.
+/// One metric of `CloudWatch`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
     /// By which an expression names it.
@@ -82,7 +93,7 @@ impl Server {
     #[must_use]
     pub fn list(&self, names: &BTreeSet<&str>) -> String {
         match self {
-            Self::Prometheus(_) | Self::Webhook(_) => template::any_of(names),
+            Self::Prometheus(_) | Self::Webhook(_) | Self::Job(_) => template::any_of(names),
             Self::Datadog(_) => names.iter().copied().collect::<Vec<_>>().join(","),
             Self::CloudWatch(_) => {
                 names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" OR ")
@@ -90,7 +101,13 @@ impl Server {
         }
     }
 
-    /// Without a Secret it is asked as the policy's ServiceAccount, by the identity that has in the server's cloud.
+    /// It is asked once for a release in a stage, and what it says is the verdict: no statistics is needed.
+    #[must_use]
+    pub fn judges_once(&self) -> bool {
+        matches!(self, Self::Job(_))
+    }
+
+    /// Without a Secret it is asked as the policy's `ServiceAccount`, by the identity that has in the server's cloud.
     #[must_use]
     pub fn knows_accounts(&self) -> bool {
         matches!(self, Self::CloudWatch(_))
@@ -103,6 +120,7 @@ impl fmt::Display for Server {
             Self::Prometheus(address) | Self::Webhook(address) => f.write_str(address),
             Self::Datadog(site) => write!(f, "Datadog at {site}"),
             Self::CloudWatch(CloudWatch { region, .. }) => write!(f, "CloudWatch in {region}"),
+            Self::Job(Job { from, .. }) => write!(f, "a Job of CronJob {from}"),
         }
     }
 }

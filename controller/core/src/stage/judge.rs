@@ -51,6 +51,10 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
     if let Some(hard) = hard_gates(view, flight) {
         return (hard, next);
     }
+    if let Some(why) = signals::failed(flight) {
+        let message = format!("{} {why}", label(&flight.release));
+        return (Judgement::Degraded { reason: "SignalWorse", message }, next);
+    }
     let prior = flight::prior(view, &flight.release);
     let alpha = alpha_of_budget(view.policy.health.false_rollback_budget);
     flight.health.log_e = ticks::round(flight.health.evidence.e_leave_one_out().ln());

@@ -7,21 +7,21 @@
 //! fixed); one that is changed goes on with the evidence it has: which comparison comes next may depend on the past.
 //! May not: ask.
 
+mod asking;
+
 use super::{
     StageView, Wait,
     ticks::{self, TickStart},
 };
 use crate::{
     gates::label,
-    health::{Arm, Promotion, Reading, Together, alpha_of_budget},
+    health::{Promotion, Reading, Together, alpha_of_budget},
     image::Release,
     policy::Stage,
-    signals::{
-        ArmAnswer, Compare, Request, Server, Side, Signal, SignalAnswer, SignalKey, SignalQuestion, Source,
-        Values,
-    },
-    status::{Flight, HealthMemory, SignalMemory},
+    signals::{ArmAnswer, Compare, JobRun, Signal, SignalAnswer, SignalKey, SignalQuestion},
+    status::{Flight, HealthMemory, Once, SignalMemory},
 };
+use asking::{Asking, pods};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -41,7 +41,12 @@ pub struct PendingTick {
 /// The signals of a flight that begins.
 pub fn begin(view: &StageView<'_>) -> Vec<SignalMemory> {
     let most = ticks_of(view.stage, view.policy.health.tick);
-    view.policy.signals.iter().map(|signal| SignalMemory::new(&signal.name, most)).collect()
+    let all = view.policy.signals.iter();
+    all.map(|signal| {
+        let once = signal.source.server.judges_once().then_some(Once::Awaited);
+        SignalMemory { once, ..SignalMemory::new(&signal.name, most) }
+    })
+    .collect()
 }
 
 /// About so many ticks a stage takes: twice its soaks. Only the power of the test depends on it, never its bound.
@@ -55,40 +60,10 @@ impl HealthMemory {
     /// All signals of the flight, to be judged together.
     #[must_use]
     pub fn together(&self) -> Together<'_> {
-        let gauges = self.signals.iter().map(|memory| (memory.name.as_str(), &memory.gauge)).collect();
+        let measured = self.signals.iter().filter(|memory| memory.once.is_none());
+        let gauges = measured.map(|memory| (memory.name.as_str(), &memory.gauge)).collect();
         Together { restarts: &self.evidence, gauges }
     }
-}
-
-/// Both arms of one tick, by the names of their pods.
-#[derive(Default)]
-struct Pods<'a> {
-    candidate: BTreeSet<&'a str>,
-    baseline: BTreeSet<&'a str>,
-    namespaces: BTreeSet<&'a str>,
-}
-
-/// The pods that are compared: with a baseline, those whose owner and template have both arms. A name that both arms
-/// have in different namespaces could not be told apart, and is left out of both.
-fn pods(open: &TickStart, beside: bool) -> Pods<'_> {
-    let of = |arm| move |pod: &&ticks::Sampled| pod.arm == arm;
-    let strata = |arm| open.pods().filter(of(arm)).map(|pod| &pod.stratum).collect::<BTreeSet<_>>();
-    let both: BTreeSet<_> = strata(Arm::Candidate).intersection(&strata(Arm::Baseline)).copied().collect();
-    let mut found = Pods::default();
-    for pod in open.pods().filter(|pod| !beside || both.contains(&pod.stratum)) {
-        let Some((namespace, name)) = pod.name.split_once('/') else { continue };
-        match pod.arm {
-            Arm::Candidate => found.candidate.insert(name),
-            Arm::Baseline => found.baseline.insert(name),
-        };
-        found.namespaces.insert(namespace);
-    }
-    let twice: Vec<&str> = found.candidate.intersection(&found.baseline).copied().collect();
-    for name in twice {
-        found.candidate.remove(name);
-        found.baseline.remove(name);
-    }
-    found
 }
 
 /// The tick that began with `open` is over: what would have to be known about it.
@@ -96,7 +71,7 @@ pub fn close(view: &StageView<'_>, flight: &mut Flight, open: &TickStart) {
     let Flight { release, from, attempt, entered, health, .. } = flight;
     let policy = format!("{}/{}", view.policy.namespace, view.policy.name);
     for memory in &mut health.signals {
-        let Some(signal) = find(view, &memory.name) else { continue };
+        let Some(signal) = find(view, memory).filter(|_| !memory.has_judged()) else { continue };
         let pods = pods(open, signal.compare.is_beside());
         let comparable =
             !pods.candidate.is_empty() && (!signal.compare.is_beside() || !pods.baseline.is_empty());
@@ -117,75 +92,25 @@ pub fn close(view: &StageView<'_>, flight: &mut Flight, open: &TickStart) {
             window: tick.as_secs().max(1),
             pods: &pods,
             policy: &policy,
+            policy_uid: &view.policy.uid,
             stage: &view.stage.name,
+            attempt,
         };
         let question = asking.question(key, release, from.as_ref());
         memory.pending.push(PendingTick { question, one_pod });
     }
 }
 
-/// One tick of one signal.
-struct Asking<'a> {
-    signal: &'a Signal,
-    at: Timestamp,
-    window: i64,
-    pods: &'a Pods<'a>,
-    /// `namespace/name`.
-    policy: &'a str,
-    stage: &'a str,
-}
-
-impl Asking<'_> {
-    /// What is asked about one side.
-    fn query(&self, side: Side, release: &Release) -> String {
-        let Self { signal, at, window, pods, policy, stage } = *self;
-        let names = if side == Side::Candidate { &pods.candidate } else { &pods.baseline };
-        let digest = release.digest.as_str();
-        let Source { server, query, .. } = &signal.source;
-        if matches!(server, Server::Webhook(_)) {
-            let request = Request {
-                policy,
-                stage,
-                signal: &signal.name,
-                side,
-                tag: release.tag.as_ref().map(crate::image::Tag::as_str),
-                digest,
-                from: at.saturating_sub(SignedDuration::from_secs(window)).unwrap_or(at),
-                until: at,
-                window_seconds: window,
-                namespaces: &pods.namespaces,
-                pods: names,
-                baseline_pods: &pods.baseline,
-            };
-            return request.json();
-        }
-        let (baseline_pods, namespaces) = (&pods.baseline, &pods.namespaces);
-        query.render(server, &Values { digest, pods: names, baseline_pods, namespaces, window })
-    }
-
-    fn question(&self, key: SignalKey, release: &Release, from: Option<&Release>) -> SignalQuestion {
-        let beside = from.filter(|_| self.signal.compare.is_beside());
-        let Source { server, secret, .. } = &self.signal.source;
-        SignalQuestion {
-            key,
-            server: server.clone(),
-            secret: secret.clone(),
-            at: self.at,
-            window: self.window,
-            candidate: self.query(Side::Candidate, release),
-            baseline: beside.map(|from| self.query(Side::Baseline, from)),
-        }
-    }
-}
-
-fn find<'a>(view: &StageView<'a>, name: &str) -> Option<&'a Signal> {
-    view.policy.signals.iter().find(|signal| signal.name == name)
+/// The signal that is remembered, as it is now: one that became a Job, or was one, is another.
+fn find<'a>(view: &StageView<'a>, memory: &SignalMemory) -> Option<&'a Signal> {
+    let same = |signal: &&Signal| signal.source.server.judges_once() == memory.once.is_some();
+    view.policy.signals.iter().find(|signal| signal.name == memory.name).filter(same)
 }
 
 /// Counts what was answered, oldest tick first.
 pub fn take_in(view: &StageView<'_>, flight: &mut Flight) {
     for memory in &mut flight.health.signals {
-        let Some(signal) = find(view, &memory.name) else {
+        let Some(signal) = find(view, memory) else {
             // Its evidence stays; nobody asks any more.
             memory.pending.clear();
             memory.dark_since = None;
@@ -219,6 +144,9 @@ fn count(memory: &mut SignalMemory, signal: &Signal, tick: &PendingTick, answer:
         None => (Reading::Missing, format!("{} did not answer in time", signal.source.server)),
     };
     let at = tick.question.at;
+    if memory.once.is_some() {
+        return judge_once(memory, at, answer, &trouble);
+    }
     memory.gauge.tick(tick.question.key.tick, reading, &signal.compare.margin());
     if reading.has_both() {
         memory.data_at = Some(at);
@@ -228,6 +156,31 @@ fn count(memory: &mut SignalMemory, signal: &Signal, tick: &PendingTick, answer:
         memory.dark_since.get_or_insert(at);
         memory.trouble = trouble.chars().take(TROUBLE).collect();
     }
+}
+
+/// What a Job said. A verdict stands; anything else is no data yet.
+fn judge_once(memory: &mut SignalMemory, at: Timestamp, answer: Option<&SignalAnswer>, trouble: &str) {
+    let verdict = match answer.map(|answer| &answer.candidate) {
+        Some(ArmAnswer::Verdict { degraded: true }) => Once::Failed,
+        Some(ArmAnswer::Verdict { degraded: false }) => Once::Passed,
+        _ => {
+            memory.dark_since.get_or_insert(at);
+            memory.trouble = trouble.chars().take(TROUBLE).collect();
+            return;
+        }
+    };
+    memory.once = Some(verdict);
+    memory.data_at = Some(at);
+    memory.dark_since = None;
+    memory.trouble.clear();
+    memory.pending.clear();
+}
+
+/// The Job that says that the release is degraded, if one does: its verdict needs no statistics.
+pub fn failed(flight: &Flight) -> Option<String> {
+    let failed = flight.health.signals.iter().find(|memory| memory.once == Some(Once::Failed))?;
+    let job = JobRun::name_of(&flight.attempt, &failed.name);
+    Some(format!("signal {}: its Job {job} ended with exit code 1", failed.name))
 }
 
 /// What an answer counts for, and what is wrong where it counts for nothing.
@@ -296,11 +249,20 @@ fn sentence(
     alpha: f64,
 ) -> String {
     let (worse, ticks) = memory.gauge.counts();
-    let Some(signal) = find(view, &memory.name) else {
+    let Some(signal) = find(view, memory) else {
         return format!(
             "removed from the policy; it was worse in {worse} of {ticks} ticks, which still counts"
         );
     };
+    if let Some(once) = memory.once {
+        let job = JobRun::name_of(&flight.attempt, &memory.name);
+        return match (once, memory.dark_since) {
+            (Once::Passed, _) => format!("its Job {job} ended well"),
+            (Once::Failed, _) => format!("its Job {job} ended with exit code 1: degraded"),
+            (Once::Awaited, Some(since)) => format!("no verdict since {since}: {}", memory.trouble),
+            (Once::Awaited, None) => format!("its Job {job} has not been started yet"),
+        };
+    }
     let promotion = prior.martingale(flight.health.together().evidence());
     let limit = if alpha > 0.0 { 1.0 / alpha } else { f64::INFINITY };
     let evidence = memory.gauge.e();
@@ -335,8 +297,12 @@ pub fn unsettled(view: &StageView<'_>, flight: &Flight) -> Option<String> {
     let candidate = view.live().any(|pod| pod.seen.ready && pod.asked(&flight.release));
     let beside = candidate && has_both_arms(view, flight);
     flight.health.signals.iter().find_map(|memory| {
-        let signal = find(view, &memory.name)?;
+        let signal = find(view, memory)?;
         let comparable = if signal.compare.is_beside() { beside } else { candidate };
+        if memory.once.is_some() {
+            let waits = comparable && !memory.has_judged();
+            return waits.then(|| format!("waits for the Job of signal {}", memory.name));
+        }
         let fresh = memory.data_at.is_some_and(|at| flight.soaking_since.is_none_or(|since| at >= since));
         let waits = !memory.pending.is_empty() || (comparable && !fresh);
         waits.then(|| format!("waits for an answer to signal {}", memory.name))
@@ -361,6 +327,7 @@ fn has_both_arms(view: &StageView<'_>, flight: &Flight) -> bool {
 #[must_use]
 pub fn shown(flight: &Flight) -> String {
     let each = flight.health.signals.iter().map(|memory| match memory.gauge.counts() {
+        _ if memory.once == Some(Once::Passed) => format!("; signal {}: its Job ended well", memory.name),
         (_, 0) => format!("; signal {}: nothing to compare with", memory.name),
         (worse, ticks) => format!("; signal {}: worse in {worse} of {ticks} ticks", memory.name),
     });

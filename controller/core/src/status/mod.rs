@@ -10,7 +10,7 @@ mod stage;
 
 pub use flight::{Flight, HealthMemory, Rollback, Step, WavePlan};
 pub use notices::{Incident, Notice, Notices};
-pub use signal::SignalMemory;
+pub use signal::{Once, SignalMemory};
 pub use stage::{Contest, Delivered, Drift, Phase, Pinned, Source, StageStatus, Verified};
 
 use crate::{

@@ -13,6 +13,9 @@ pub struct SignalMemory {
     pub name: String,
     /// The sequential test.
     pub gauge: Gauge,
+    /// Where a Job judges once: what it said. Its gauge counts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
     /// log E as last judged, for people.
     #[serde(default)]
     pub log_e: f64,
@@ -33,13 +36,31 @@ pub struct SignalMemory {
     pub pending: Vec<PendingTick>,
 }
 
+/// What a Job said that judges once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Once {
+    /// Nothing yet.
+    Awaited,
+    /// It speaks for the release.
+    Passed,
+    /// It speaks against it.
+    Failed,
+}
+
 impl SignalMemory {
+    /// Nothing has to be asked any more.
+    #[must_use]
+    pub fn has_judged(&self) -> bool {
+        matches!(self.once, Some(Once::Passed | Once::Failed))
+    }
+
     /// Nothing known yet, in a stage that takes about so many ticks.
     #[must_use]
     pub fn new(name: &str, most_ticks: u64) -> Self {
         Self {
             name: name.to_owned(),
             gauge: Gauge::new(most_ticks),
+            once: None,
             log_e: 0.0,
             message: String::new(),
             data_at: None,

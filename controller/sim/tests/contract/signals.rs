@@ -3,7 +3,7 @@
 use super::*;
 use lockkeeper_core::{
     health::{Direction, Margin},
-    signals::{Compare, Server, Signal, Source, Template},
+    signals::{Compare, Job, Server, Signal, Source, Template},
 };
 use lockkeeper_sim::Measured;
 
@@ -79,6 +79,58 @@ fn m1_m2_without_data_nothing_is_widened_verified_or_quarantined_until_the_relea
         assert!(story.world.quarantines.is_empty());
         assert_eq!((story.runs("0.28.0"), story.told("Degraded")), (30, 0), "{measured:?}");
     }
+}
+
+fn job() -> Signal {
+    let server = Server::Job(Job { from: "smoke".to_owned(), deadline: SignedDuration::from_mins(10) });
+    let source = Source { server, query: Template::default(), secret: None, delay: SignedDuration::ZERO };
+    Signal { name: "smoke".to_owned(), source, compare: Compare::Verdict }
+}
+
+#[test]
+fn a_job_that_says_degraded_takes_the_release_back_at_once_and_one_that_ends_well_lets_it_go_on() {
+    let mut bad = story(vec![job()]);
+    bad.world.measured = Measured::Worse;
+    // The first tick is over, and no statistics is needed.
+    bad.pass(8);
+    assert_eq!((bad.runs("0.28.0"), bad.runs("0.29.0")), (30, 0), "{}", bad.history());
+    assert_eq!((bad.told("Degraded"), bad.world.quarantines.len()), (1, 1));
+    assert!(bad.history().contains("signal smoke: its Job lockkeeper-smoke-"), "{}", bad.history());
+
+    let mut good = story(vec![job()]);
+    good.pass(90);
+    assert_eq!(good.reason(0), (Phase::Idle, "Verified"), "{}", good.stage(0).message);
+    let rules_out = &good.stage(0).verified.last().unwrap().rules_out;
+    assert!(rules_out.contains("signal smoke: its Job ended well"), "{rules_out}");
+}
+
+#[test]
+fn a_job_without_a_verdict_never_promotes_and_is_found_again_after_a_restart() {
+    for measured in [Measured::Failing, Measured::Nothing, Measured::Hanging] {
+        let mut story = story(vec![job()]);
+        story.world.measured = measured;
+        story.pass(10);
+        story.world.kill_controller();
+        story.pass(110);
+        assert_eq!(story.runs("0.29.0"), 3, "{measured:?}: {}", story.history());
+        assert_eq!(story.reason(0), (Phase::Soaking, "NoData"), "{measured:?}: {}", story.stage(0).message);
+        assert_eq!(story.told("Degraded") + story.told("Verified"), 0);
+        story.world.measured = Measured::Alike;
+        story.pass(90);
+        assert_eq!(story.reason(0), (Phase::Idle, "Verified"), "{measured:?}: {}", story.history());
+    }
+}
+
+#[test]
+fn a_verdict_of_a_server_is_a_bad_tick_and_takes_back_with_the_others() {
+    let mut judge = job();
+    judge.source.server = Server::Webhook("http://judge.example".to_owned());
+    let mut story = story(vec![judge]);
+    story.world.measured = Measured::Worse;
+    story.pass(8);
+    assert_eq!(story.told("Degraded"), 0, "one bad answer takes nothing back: {}", story.history());
+    story.pass(40);
+    assert_eq!((story.runs("0.28.0"), story.told("Degraded")), (30, 1), "{}", story.history());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
         Failure,
         wire::{Connection, SystemClock},
     },
-    kubernetes::Kubernetes,
+    kubernetes::{Kubernetes, jobs::Jobs},
     ports::{Fence, Verifier as _, Wakes},
     reconcile::{
         background::Background,
@@ -45,7 +45,8 @@ pub fn build(
         clock: Arc::new(SystemClock),
         metrics: Arc::clone(metrics),
     });
-    let signals = Arc::new(connection.signals(&args.installation)?);
+    let jobs = Jobs::new(cluster(), fence.clone());
+    let signals = Arc::new(connection.signals(&args.installation)?.with_jobs(Arc::new(jobs)));
     let git = Arc::new(connection.git(&args.installation)?);
     let (watched, metrics) = ((cluster(), wakes()), Arc::clone(metrics));
     Ok(Background {

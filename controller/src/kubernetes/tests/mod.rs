@@ -3,6 +3,7 @@
 mod effects;
 mod events;
 mod follow;
+mod jobs;
 mod lease;
 mod sight;
 

@@ -1,4 +1,4 @@
-//! Amazon CloudWatch, by <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>.
+//! Amazon `CloudWatch`, by <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>.
 
 use super::*;
 use crate::{

@@ -9,7 +9,7 @@ use crate::{
 use jiff::SignedDuration;
 use lockkeeper_core::{
     policy::HealthSettings,
-    signals::{CloudWatch, Compare, Metric, Server, Source, Template},
+    signals::{CloudWatch, Compare, Job, Metric, Server, Source, Template},
 };
 use std::collections::BTreeSet;
 
@@ -28,16 +28,23 @@ pub(super) fn parse(
     health: Option<&HealthSettings>,
 ) -> Option<Source> {
     let around = Around { path, compare, health };
-    let spec::Signal { prometheus, webhook, datadog, cloud_watch, .. } = signal;
-    match (prometheus, webhook, datadog, cloud_watch) {
-        (Some(one), None, None, None) => self::prometheus(errors, &around, one),
-        (None, Some(one), None, None) => self::webhook(errors, &around, one),
-        (None, None, Some(one), None) => self::datadog(errors, &around, one),
-        (None, None, None, Some(one)) => self::cloud_watch(errors, &around, one),
+    let spec::Signal { prometheus, webhook, datadog, cloud_watch, job, .. } = signal;
+    match (prometheus, webhook, datadog, cloud_watch, job) {
+        (Some(one), None, None, None, None) => self::prometheus(errors, &around, one),
+        (None, Some(one), None, None, None) => self::webhook(errors, &around, one),
+        (None, None, Some(one), None, None) => self::datadog(errors, &around, one),
+        (None, None, None, Some(one), None) => self::cloud_watch(errors, &around, one),
+        (None, None, None, None, Some(one)) => self::job(errors, &around, one),
         _ => {
-            let named = [prometheus.is_some(), webhook.is_some(), datadog.is_some(), cloud_watch.is_some()];
+            let named = [
+                prometheus.is_some(),
+                webhook.is_some(),
+                datadog.is_some(),
+                cloud_watch.is_some(),
+                job.is_some(),
+            ];
             let count = named.into_iter().filter(|named| *named).count().to_string();
-            let fix = "name exactly one of prometheus, webhook, datadog and cloudWatch; make another signal for another one";
+            let fix = "name exactly one of prometheus, webhook, datadog, cloudWatch and job; make another signal for another one";
             errors.add(path, &count, "servers are named", fix);
             None
         }
@@ -63,6 +70,25 @@ fn webhook(errors: &mut Errors, around: &Around<'_>, one: &spec::Judge) -> Optio
     let server = address(errors, &format!("{path}.address"), &one.address).map(Server::Webhook);
     let secret = secret(errors, &path, one.secret_ref.as_ref());
     Some(Source { server: server?, query: Template::default(), secret, delay: SignedDuration::ZERO })
+}
+
+fn job(errors: &mut Errors, around: &Around<'_>, one: &spec::Job) -> Option<Source> {
+    let path = format!("{}.job", around.path);
+    let named = errors.own_object(&format!("{path}.from"), &one.from, "CronJob");
+    let place = format!("{path}.deadline");
+    let text = one.deadline.as_deref().unwrap_or(defaults::JOB_DEADLINE);
+    let mut deadline = errors.duration(&place, text, bounds::JOB)?;
+    if let Some(health) = around.health.filter(|health| deadline > health.no_data_after) {
+        if one.deadline.is_some() {
+            let reason =
+                format!("is longer than health.noDataAfter, {}", duration_text(health.no_data_after));
+            errors.add(place, text, reason, "shorten it, or lengthen health.noDataAfter");
+            return None;
+        }
+        deadline = health.no_data_after;
+    }
+    let server = Server::Job(Job { from: one.from.clone(), deadline });
+    named.then_some(Source { server, query: Template::default(), secret: None, delay: SignedDuration::ZERO })
 }
 
 fn datadog(errors: &mut Errors, around: &Around<'_>, one: &spec::Datadog) -> Option<Source> {
