@@ -2,6 +2,12 @@
 
 use super::{deliveries::Deliveries, lookups::Lookups, measurements::Measurements, notices::Notices};
 use crate::ports::PolicyKey;
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
 
 /// All of it. Clones share one state.
 #[derive(Clone)]
@@ -24,4 +30,45 @@ impl Background {
         self.notices.forget(key);
         self.deliveries.forget(key);
     }
+}
+
+/// Does what is due until `stop`, so many things at once. `next` gives the next thing, or when there will be one; it is
+/// asked again when something ended, when `changed` says so, and then. What is under way at the end is dropped.
+pub(super) async fn work<Work, Doing>(
+    stop: &CancellationToken,
+    parallel: usize,
+    changed: &Notify,
+    mut next: impl FnMut() -> Result<Work, Option<Instant>>,
+    mut begin: impl FnMut(Work) -> Doing,
+) where
+    Doing: Future<Output = ()> + Send + 'static,
+{
+    let mut running: JoinSet<()> = JoinSet::new();
+    while !stop.is_cancelled() {
+        let mut due = None;
+        while running.len() < parallel {
+            match next() {
+                Ok(work) => {
+                    running.spawn(begin(work));
+                }
+                Err(at) => {
+                    due = at;
+                    break;
+                }
+            }
+        }
+        let slept = async {
+            match due {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Some(_) = running.join_next() => {}
+            () = changed.notified() => {}
+            () = slept => {}
+        }
+    }
+    running.shutdown().await;
 }

@@ -5,7 +5,7 @@
 //! fails is tried again after two seconds to a minute; policies are woken when there is an answer that is new, or a
 //! commit came to its end. May not: decide.
 
-use super::secrets::Secrets;
+use super::{background::work, secrets::Secrets};
 use crate::ports::{
     Clock, Cluster, Fence, Identity, PolicyKey, Wakes,
     git::{Branches, Due, Errand, GitError},
@@ -22,11 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::Notify,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Branches that are visited at once.
@@ -173,38 +169,20 @@ impl Deliveries {
     /// Visits branches until `stop`. A visit that is under way then is dropped: whether its push landed is found out by
     /// the next start.
     pub async fn run(self, stop: CancellationToken) {
-        let mut running: JoinSet<()> = JoinSet::new();
-        while !stop.is_cancelled() {
-            while running.len() < PARALLEL
-                && let Some(visit) = self.next()
-            {
-                let this = self.clone();
-                running.spawn(async move {
-                    let seen = AssertUnwindSafe(this.visit(&visit)).catch_unwind().await;
-                    let seen = seen.unwrap_or_else(|_| {
-                        tracing::error!(url = visit.branch.1.url, "a visit of a repository panicked");
-                        let message =
-                            "the visit ended by itself; please report this with the controller's log";
-                        Err(GitError { reason: "Failed", message: message.to_owned() })
-                    });
-                    this.take_in(visit, &seen);
+        let next = || self.next().ok_or_else(|| self.next_due());
+        work(&stop, PARALLEL, &self.shared.changed, next, |visit| {
+            let this = self.clone();
+            async move {
+                let seen = AssertUnwindSafe(this.visit(&visit)).catch_unwind().await;
+                let seen = seen.unwrap_or_else(|_| {
+                    tracing::error!(url = visit.branch.1.url, "a visit of a repository panicked");
+                    let message = "the visit ended by itself; please report this with the controller's log";
+                    Err(GitError { reason: "Failed", message: message.to_owned() })
                 });
+                this.take_in(visit, &seen);
             }
-            let wake = if running.len() < PARALLEL { self.next_due() } else { None };
-            let slept = async {
-                match wake {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                Some(_) = running.join_next() => {}
-                () = self.shared.changed.notified() => {}
-                () = slept => {}
-            }
-        }
-        running.shutdown().await;
+        })
+        .await;
     }
 
     /// The first branch at which something is due and nobody is, with everything that is due there.

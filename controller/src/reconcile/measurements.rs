@@ -4,7 +4,7 @@
 //! under way at most, servers and tenants take turns; what a Secret holds is read as the policy's own `ServiceAccount`, used
 //! for it alone and never shown. Policies are woken when an answer came. May not: decide what an answer means.
 
-use super::{lanes::Lanes, secrets::Secrets, speaking::Speaking};
+use super::{background::work, lanes::Lanes, secrets::Secrets, speaking::Speaking};
 use crate::ports::{
     Cluster, Identity, PolicyKey, Wakes,
     signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
@@ -16,7 +16,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Questions under way at once.
@@ -101,28 +101,19 @@ impl Measurements {
 
     /// Asks what waits until `stop`; what is under way then is dropped: it changes nothing.
     pub async fn run(self, stop: CancellationToken) {
-        let mut running: JoinSet<()> = JoinSet::new();
-        while !stop.is_cancelled() {
-            while running.len() < PARALLEL
-                && let Some((id, slot)) = self.next()
-            {
-                let this = self.clone();
-                running.spawn(async move {
-                    let answer = AssertUnwindSafe(this.answer(&slot)).catch_unwind().await;
-                    let answer = answer.unwrap_or_else(|_| {
-                        tracing::error!(signal = id.1.signal, "asking a signal panicked");
-                        failed(&slot, "asking ended by itself; please report this with the controller's log")
-                    });
-                    this.take_in(&id, &slot, answer);
+        let next = || self.next().ok_or(None);
+        work(&stop, PARALLEL, &self.shared.changed, next, |(id, slot)| {
+            let this = self.clone();
+            async move {
+                let answer = AssertUnwindSafe(this.answer(&slot)).catch_unwind().await;
+                let answer = answer.unwrap_or_else(|_| {
+                    tracing::error!(signal = id.1.signal, "asking a signal panicked");
+                    failed(&slot, "asking ended by itself; please report this with the controller's log")
                 });
+                this.take_in(&id, &slot, answer);
             }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                Some(_) = running.join_next() => {}
-                () = self.shared.changed.notified() => {}
-            }
-        }
-        running.shutdown().await;
+        })
+        .await;
     }
 
     /// The next question that may be asked and is still wanted.

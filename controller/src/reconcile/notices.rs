@@ -6,7 +6,7 @@
 //! ServiceAccount, for every try anew, and never shown. What was told and is not recorded yet when a process ends is told
 //! again by the next one, under the same id. May not: decide what is told, or to whom.
 
-use super::lanes::Lanes;
+use super::{background::work, lanes::Lanes};
 use crate::{
     ports::{
         Cluster, EffectError, Fence, Identity, PolicyKey, Wakes,
@@ -26,11 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::Notify,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Messages under way at once.
@@ -156,37 +152,23 @@ impl Notices {
 
     /// Tells until `stop`; what is under way then is told again by whoever leads next.
     pub async fn run(self, stop: CancellationToken) {
-        let mut running: JoinSet<()> = JoinSet::new();
-        while !stop.is_cancelled() {
+        let next = || {
             let next_due = self.make_ready();
-            while running.len() < PARALLEL
-                && let Some((id, lane, slot)) = self.next()
-            {
-                let this = self.clone();
-                running.spawn(async move {
-                    let sent = AssertUnwindSafe(this.send(&slot)).catch_unwind().await;
-                    let sent = sent.unwrap_or_else(|_| {
-                        tracing::error!(receiver = slot.receiver.name, "telling panicked");
-                        let why = "telling ended by itself; please report this with the controller's log";
-                        Err(why.to_owned().into())
-                    });
-                    this.take_in(&id, &lane, &slot, sent);
+            self.next().ok_or(next_due)
+        };
+        work(&stop, PARALLEL, &self.shared.changed, next, |(id, lane, slot)| {
+            let this = self.clone();
+            async move {
+                let sent = AssertUnwindSafe(this.send(&slot)).catch_unwind().await;
+                let sent = sent.unwrap_or_else(|_| {
+                    tracing::error!(receiver = slot.receiver.name, "telling panicked");
+                    let why = "telling ended by itself; please report this with the controller's log";
+                    Err(why.to_owned().into())
                 });
+                this.take_in(&id, &lane, &slot, sent);
             }
-            let due = async {
-                match next_due {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                Some(_) = running.join_next() => {}
-                () = self.shared.changed.notified() => {}
-                () = due => {}
-            }
-        }
-        running.shutdown().await;
+        })
+        .await;
     }
 
     /// Lets the first message of each policy and receiver wait for its turn once it is due; says when the next one is.
