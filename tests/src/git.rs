@@ -105,6 +105,12 @@ impl GitServer {
         format!("https://{}/deploy.git", self.host)
     }
 
+    /// The same repository's address over ssh.
+    #[must_use]
+    pub fn url_over(&self, ssh: &crate::sshd::Sshd) -> String {
+        format!("ssh://{}@{}{}/deploy.git", ssh.user, ssh.host, self.folder.path().display())
+    }
+
     /// The branch's commits, newest first, each with its whole message.
     pub async fn commits(&self) -> Result<Vec<String>> {
         let log = self.ask(&["log", "--format=%B%x01", "main"]).await?;

@@ -29,6 +29,7 @@ pub mod promtool;
 pub mod proxy;
 pub mod recorder;
 pub mod scene;
+pub mod sshd;
 pub mod synthetic;
 pub mod testing;
 

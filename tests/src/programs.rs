@@ -20,6 +20,8 @@ pub enum Target {
     Prometheus,
     /// zsh and fish alone.
     Shells,
+    /// sshd alone.
+    Sshd,
 }
 
 impl Target {
@@ -32,6 +34,7 @@ impl Target {
             Self::Older => Some("older"),
             Self::Prometheus => Some("prometheus"),
             Self::Shells => Some("shells"),
+            Self::Sshd => Some("sshd"),
         }
     }
 }

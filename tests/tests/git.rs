@@ -5,8 +5,12 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::git::{FILE, GitServer, USER};
 use e2e::install::{install, start_controller_with};
 use e2e::scene::Scene;
-use e2e::{PATIENCE, Pushed, Test, eventually, run};
-use serde_json::json;
+use e2e::sshd::Sshd;
+use e2e::{AuditEvent, PATIENCE, Pushed, Test, eventually, run};
+use serde_json::{Value, json};
+
+/// As many as a stage with waves has at least.
+const PODS: usize = 8;
 
 /// What a person wrote, with every kind of byte that an edit must keep.
 fn written(namespace: &str, image: &str) -> String {
@@ -16,8 +20,7 @@ fn written(namespace: &str, image: &str) -> String {
 }
 
 /// The Secret, and that the promoter may read it.
-async fn credential(scene: &Scene<'_>, server: &GitServer) -> Result<()> {
-    let data = json!({"username": USER.0, "password": USER.1, "ca.crt": server.certificate});
+async fn credential(scene: &Scene<'_>, data: Value) -> Result<()> {
     scene
         .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "stringData": data}))
         .await?;
@@ -43,7 +46,7 @@ async fn delivered(
     tag: &str,
     commits: usize,
 ) -> Result<()> {
-    scene.all_run(&release.digest, 3).await?;
+    scene.all_run(&release.digest, PODS).await?;
     let status = scene.holds(&release.digest).await?;
     let image = format!("{}@{}", release.tagged(tag), release.digest);
     ensure!(server.file().await? == written(&scene.namespace, &image), "{}", server.file().await?);
@@ -54,6 +57,24 @@ async fn delivered(
     let marks = all[0].matches("Lockkeeper-Attempt: ").count();
     ensure!(marks == 1 && all[0].contains(&format!("Lockkeeper-Digest: {}", release.digest)), "{}", all[0]);
     Ok(())
+}
+
+/// The file of this repository, and the pods that it leads to.
+fn target(url: &str) -> Value {
+    json!([{
+        "git": {
+            "url": url, "branch": "main", "secretRef": {"name": "deploy-bot"},
+            "edits": [{"marker": {"path": FILE}}],
+        },
+        "observe": {"pods": {"selector": {"matchLabels": {"telemetry": "otel"}}, "containers": ["otel"]}},
+    }])
+}
+
+/// How many moves of running pods to this release there were, as the API server has them on record.
+fn moved_to(scene: &Scene<'_>, release: &Pushed) -> Result<usize> {
+    let moves = scene.writes_of("pods")?;
+    let of = |event: &AuditEvent| event.request_object.as_ref().is_some_and(|body| body.to_string().contains(&release.digest));
+    Ok(moves.iter().filter(|event| event.verb == "patch" && of(event)).count())
 }
 
 #[test]
@@ -70,23 +91,18 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
             let controller = start_controller_with(test.bed, "lockkeeper", &args).await?;
             let scene = Scene::on(test.bed, test.admin.clone(), namespace, &controller).await?;
             let old = scene.push_first().await?;
-            scene.apply(scene.deployment("shop", 3, &first)).await?;
-            scene.all_run(&old.digest, 3).await?;
+            scene.apply(scene.deployment("shop", PODS, &first)).await?;
+            scene.all_run(&old.digest, PODS).await?;
             server.apply_to(scene.api(), "shop");
-            credential(&scene, &server).await?;
-            let target = json!([{
-                "git": {
-                    "url": server.url(), "branch": "main", "secretRef": {"name": "deploy-bot"},
-                    "edits": [{"marker": {"path": FILE}}],
-                },
-                "observe": {"pods": {"selector": {"matchLabels": {"telemetry": "otel"}}, "containers": ["otel"]}},
-            }]);
-            scene.apply(scene.policy(&target)).await?;
+            let data = json!({"username": USER.0, "password": USER.1, "ca.crt": server.certificate});
+            credential(&scene, data).await?;
+            scene.apply(scene.policy(&target(&server.url()))).await?;
             scene.holds(&old.digest).await.context("adoption")?;
             ensure!(server.commits().await?.len() == 1, "adoption commits nothing");
 
             let new = scene.push("0.28.1").await?;
             delivered(&scene, &server, &new, "0.28.1", 2).await.context("promotion")?;
+            ensure!(moved_to(&scene, &new)? >= 2, "its wave was on running pods");
 
             // Killed when the push has landed and nobody has heard of it.
             server.hold_replies(true);
@@ -101,6 +117,7 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
             controller.restart().await?;
             delivered(&scene, &server, &newer, "0.28.2", 3).await.context("after the kill")?;
 
+            let put_back = moved_to(&scene, &new)?;
             scene
                 .apply(json!({
                     "apiVersion": "lockkeeper.dev/v1alpha1", "kind": "Intervention", "metadata": {"name": "back"},
@@ -110,11 +127,57 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
                 .await?;
             delivered(&scene, &server, &new, "0.28.1", 4).await.context("rollback")?;
             ensure!(server.commits().await?[0].contains("take back to"), "{:?}", server.commits().await?);
-            for resource in ["pods", "deployments", "imagepins"] {
+            ensure!(moved_to(&scene, &newer)? >= 2, "though the controller was killed");
+            ensure!(moved_to(&scene, &new)? > put_back, "pods were put back in place beside the commit");
+            for resource in ["deployments", "imagepins"] {
                 ensure!(scene.writes_of(resource)?.is_empty(), "{resource} are the tool's to write");
             }
             ensure!(!controller.log()?.contains(USER.1), "the password is in the log");
             scene.finish().await?;
+            controller.terminate().await
+        },
+    );
+}
+
+#[test]
+fn g5_over_ssh_a_release_is_committed_and_a_server_with_another_host_key_is_told_nothing() {
+    run(
+        "g5_over_ssh_a_release_is_committed_and_a_server_with_another_host_key_is_told_nothing",
+        async |test: &Test| -> Result<()> {
+            test.bed.kubelet().await?;
+            install(test.bed).await?;
+            let namespace = test.namespace("ssh").await?;
+            let first = format!("{}:0.28.0", test.bed.registry().repository(&format!("{namespace}/otel")));
+            let mut server = GitServer::start(&written(&namespace, &first)).await?;
+            let ssh = Sshd::start().await?;
+            let controller = start_controller_with(test.bed, "lockkeeper", &["--allow-host", &ssh.host]).await?;
+            let scene = Scene::on(test.bed, test.admin.clone(), namespace, &controller).await?;
+            let old = scene.push_first().await?;
+            scene.apply(scene.deployment("shop", PODS, &first)).await?;
+            scene.all_run(&old.digest, PODS).await?;
+            server.apply_to(scene.api(), "shop");
+            credential(&scene, json!({"identity": ssh.identity, "known_hosts": ssh.known_hosts()?})).await?;
+            scene.apply(scene.policy(&target(&server.url_over(&ssh)))).await?;
+            scene.holds(&old.digest).await.context("adoption")?;
+            let new = scene.push("0.28.1").await?;
+            delivered(&scene, &server, &new, "0.28.1", 2).await.context("promotion")?;
+
+            ssh.change_host_key().await?;
+            scene.push("0.28.2").await?;
+            let status = scene
+                .until("otel", "the changed host key is said", |status| {
+                    let stage = status.stage();
+                    let why = stage["message"].as_str().unwrap_or_default();
+                    ensure!(stage["reason"] == "GitFailed" && why.contains("another host key"), "{why}");
+                    Ok(())
+                })
+                .await?;
+            ensure!(status.stage()["phase"] == "Applying", "{:#}", status.stage());
+            ensure!(server.commits().await?.len() == 2, "nothing was pushed");
+            let secret = ssh.identity.lines().nth(1).context("a line of the key")?;
+            ensure!(!controller.log()?.contains(secret), "the key is in the log");
+            scene.finish().await?;
+            ssh.stop().await?;
             controller.terminate().await
         },
     );

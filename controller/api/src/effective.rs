@@ -105,10 +105,8 @@ fn stage(policy: &Policy, stage: &Stage, put: &mut impl FnMut(&str, String)) {
     };
     put("drift", drift.to_owned());
     for (n, target) in stage.targets.iter().enumerate() {
-        if !matches!(target, Target::Git(_)) {
-            put(&format!("targets.{n}.maxUnavailable"), amount(target.max_unavailable()));
-            put(&format!("targets.{n}.maxMoving"), target.max_moving().to_string());
-        }
+        put(&format!("targets.{n}.maxUnavailable"), amount(target.max_unavailable()));
+        put(&format!("targets.{n}.maxMoving"), target.max_moving().to_string());
         match target {
             Target::Pods(pods) => {
                 let movement = match pods.movement {

@@ -8,7 +8,7 @@ use crate::{
     gates::label,
     observed::{BirthForm, BirthPinning, Failure, MissingRight, Observed, StageSeen},
     policy::{Mode, Policy, Target},
-    stage::{current_of, pins::CONTESTED_AFTER},
+    stage::{current_of, needed_right, pins::CONTESTED_AFTER, spared_right},
     status::{Phase, StageStatus, Status},
 };
 use jiff::Timestamp;
@@ -50,6 +50,7 @@ pub fn conclude(policy: &Policy, seen: &Observed, decision: &mut Decision, now: 
     );
     birth_pinning(policy, seen, status, now);
     malformed(policy, seen, status, now);
+    waves_in_place(policy, seen, status, now);
 }
 
 fn yes(is: bool) -> &'static str {
@@ -166,8 +167,8 @@ fn seen_of<'s>(policy: &Policy, seen: &'s Observed, stage: &StageStatus) -> Opti
 
 /// A right that a stage lacks in the middle of something; an idle stage says so itself.
 fn missing_right<'s>(policy: &Policy, seen: &'s Observed, stage: &StageStatus) -> Option<&'s MissingRight> {
-    let seen = seen_of(policy, seen, stage).filter(|_| stage.phase != Phase::Idle)?;
-    seen.missing_rights.first()
+    let index = policy.stages.iter().position(|s| s.name == stage.name)?;
+    needed_right(policy.stages.get(index)?, seen.stages.get(index).filter(|_| stage.phase != Phase::Idle)?)
 }
 
 /// A pin that somebody else changes again and again: the pods that are born with it are theirs.
@@ -242,6 +243,18 @@ fn malformed(policy: &Policy, seen: &Observed, status: &mut Status, now: Timesta
         lines.push(format!("and {} more", all.len() - MALFORMED_NAMED));
     }
     set(status, policy, now, "Malformed", "True", "MalformedAnnotation", &lines.join("; "));
+}
+
+/// Files are delivered without waves on running pods before: the account may not move them.
+fn waves_in_place(policy: &Policy, seen: &Observed, status: &mut Status, now: Timestamp) {
+    let both = policy.stages.iter().zip(&seen.stages);
+    match both.clone().find_map(|(stage, seen)| Some((stage, spared_right(stage, seen)?))) {
+        Some((stage, right)) => {
+            let message = format!("{}: a release is committed without waves on running pods: {right}", stage.name);
+            set(status, policy, now, "WavesInPlace", "False", "Forbidden", &message);
+        }
+        None => status.conditions.retain(|c| c.kind != "WavesInPlace"),
+    }
 }
 
 /// Sets a condition; its transition time moves only when its status does.

@@ -29,7 +29,7 @@ pub struct GitTarget {
 /// One branch, and as whom it is reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remote {
-    /// `https://host/path`, without user, query and fragment.
+    /// `https://host/path` without a user, or `ssh://user@host/path`; without query and fragment.
     pub url: String,
     /// The branch's short name.
     pub branch: String,
@@ -60,6 +60,13 @@ pub enum FileEdit {
         /// Where in it.
         image: String,
     },
+    /// An image in any file.
+    Path {
+        /// The file.
+        path: String,
+        /// Where in it.
+        at: String,
+    },
     /// The values that comments mark for the policy.
     Marker {
         /// A file, or a folder with all below it.
@@ -72,7 +79,10 @@ impl FileEdit {
     #[must_use]
     pub fn path(&self) -> &str {
         match self {
-            Self::Kustomize { path, .. } | Self::HelmValues { path, .. } | Self::Marker { path } => path,
+            Self::Kustomize { path, .. }
+            | Self::HelmValues { path, .. }
+            | Self::Path { path, .. }
+            | Self::Marker { path } => path,
         }
     }
 }
@@ -80,7 +90,7 @@ impl FileEdit {
 /// A release that the files of one target shall name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivery {
-    /// The attempt with the target's number, such as `1f0c9a3e-7/0`.
+    /// The attempt with the target's number, such as `1f0c9a3e-7/0`; `.1` behind it once a commit of it was taken out again.
     pub id: String,
     /// The policy's namespace and name.
     pub policy: (String, String),
@@ -139,6 +149,8 @@ pub struct FilesSeen {
     pub own: Option<String>,
     /// What the files say.
     pub files: Files,
+    /// Who committed to these files last since that commit, where they do not say it any more.
+    pub undone_by: Option<String>,
     /// Why the last commit was not taken, and since when none is.
     pub rejected: Option<Failure>,
 }
@@ -193,11 +205,19 @@ pub fn wrong_branch(name: &str) -> Option<&'static str> {
 /// Why a text is no address of a repository, if it is none.
 #[must_use]
 pub fn wrong_url(url: &str) -> Option<&'static str> {
-    let Some(rest) = url.strip_prefix("https://") else { return Some("does not begin with https://") };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (rest, ssh) = match (url.strip_prefix("https://"), url.strip_prefix("ssh://")) {
+        (Some(rest), _) => (rest, false),
+        (None, Some(rest)) => (rest, true),
+        (None, None) => return Some("does not begin with https:// or ssh://"),
+    };
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, host) = place.rsplit_once('@').map_or((None, place), |(user, host)| (Some(user), host));
     let of = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-    if host.contains('@') {
+    let wrong_user = |user: &str| user.is_empty() || user.starts_with('-') || !of(user, "._-");
+    if user.is_some_and(|user| !ssh || wrong_user(user)) {
         Some("holds a user or a password")
+    } else if ssh && user.is_none() {
+        Some("names no user, as ssh needs one")
     } else if host.is_empty() || !of(host, ".:_[]-") || host.starts_with('-') {
         Some("has no host")
     } else if path.is_empty() || !of(path, "._~/-") || path.split('/').any(|part| part == "..") {
@@ -255,10 +275,17 @@ mod tests {
     }
 
     #[test]
-    fn row_34_an_address_is_https_without_a_user() {
+    fn row_34_an_address_is_https_without_a_user_or_ssh_with_one() {
         assert_eq!(wrong_url("https://git.example.com/platform/deploy.git"), None);
         assert_eq!(wrong_url("https://127.0.0.1:8443/deploy"), None);
+        assert_eq!(wrong_url("ssh://git@git.example.com:2222/platform/deploy.git"), None);
         for url in [
+            "ssh://git.example.com/x",
+            "ssh://-Fx@git.example.com/x",
+            "ssh://git:secret@git.example.com/x",
+            "ssh://git@-oProxyCommand=id/x",
+            "ssh://git@git.example.com",
+            "git@git.example.com:x",
             "http://git.example.com/x",
             "file:///etc",
             "ext::sh -c id",
@@ -268,7 +295,6 @@ mod tests {
             "https:///x",
             "https://git.example.com/x?y",
             "https://git.example.com/../x",
-            "ssh://git@example.com/x",
         ] {
             assert!(wrong_url(url).is_some(), "{url}");
         }

@@ -194,7 +194,7 @@ pub enum Target {
     Pods(PodsTarget),
     /// Pod templates.
     Workloads(WorkloadsTarget),
-    /// Files of a repository; the pods that they lead to are looked at and never written.
+    /// Files of a repository; the pods that they lead to get the waves in place, where that is allowed.
     Git(GitTarget),
 }
 
@@ -219,13 +219,23 @@ impl Target {
         }
     }
 
+    /// Pods, as labels and names of containers describe them.
+    #[must_use]
+    pub fn of_pods(&self) -> Option<(&BTreeMap<String, String>, &[String])> {
+        match self {
+            Self::Pods(t) => Some((&t.match_labels, &t.containers)),
+            Self::Git(t) => Some((&t.match_labels, &t.containers)),
+            Self::Workloads(_) => None,
+        }
+    }
+
     /// The budget for pods of one owner that are made unready at once.
     #[must_use]
     pub fn max_unavailable(&self) -> Amount {
         match self {
             Self::Pods(t) => t.max_unavailable,
             Self::Workloads(t) => t.max_unavailable,
-            Self::Git(_) => Amount::Count(0),
+            Self::Git(_) => Amount::Percent(25),
         }
     }
 
@@ -235,7 +245,7 @@ impl Target {
         match self {
             Self::Pods(t) => t.max_moving,
             Self::Workloads(t) => t.max_moving,
-            Self::Git(_) => 0,
+            Self::Git(_) => 50,
         }
     }
 }

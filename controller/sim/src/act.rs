@@ -4,14 +4,16 @@ use crate::{EvidencePoint, World};
 use jiff::SignedDuration;
 use lockkeeper_core::{
     decide,
-    decision::{Action, Decision, Event, PodMove, QuarantineDraft},
+    decision::{Action, Decision, Event, PodMove, Question, QuarantineDraft},
     facts::Facts,
+    git::Delivery,
     image::Digest,
     observed::{ObjectKey, Observed, PinSeen, QuarantineSeen},
     pin::PinSpec,
     stage::{StageView, standing},
     status::{Notice, Status},
 };
+use std::collections::BTreeSet;
 
 /// Something that changed in the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,13 @@ pub enum Effect {
     Orphaned {
         /// Namespace.
         namespace: String,
+    },
+    /// A commit was pushed.
+    Committed {
+        /// What the file says now.
+        image: String,
+        /// It takes a release back.
+        takes_back: bool,
     },
     /// A Quarantine was made.
     Quarantined {
@@ -98,9 +107,10 @@ impl World {
         if self.settings.trace_evidence {
             self.trace(&seen);
         }
-        let Decision { status, actions, questions, asked, events, next_deadline, .. } =
+        let Decision { status, actions, commits, deliveries, questions, asked, events, next_deadline, .. } =
             decide(&self.policy, &seen, self.now);
         self.questions = questions;
+        self.branches.asked = deliveries.into_iter().collect();
         self.measure(&asked);
         self.next_deadline = next_deadline;
         let due = |outcome: &PassOutcome| kill_after.is_some_and(|n| outcome.writes >= n);
@@ -118,8 +128,13 @@ impl World {
         for event in events {
             self.record(Effect::Told(event));
         }
-        for action in actions {
-            if self.apply(action) {
+        let effects = actions.into_iter().map(Ok).chain(commits.into_iter().map(Err));
+        for effect in effects {
+            let wrote = match effect {
+                Ok(action) => self.apply(action),
+                Err(commit) => self.commit(&commit),
+            };
+            if wrote {
                 outcome.writes += 1;
             }
             if due(&outcome) {
@@ -160,8 +175,8 @@ impl World {
     pub fn settle(&mut self, most: usize) -> usize {
         let mut wrote = 0;
         for _ in 0..most {
-            let asked = self.questions.clone();
-            if self.reconcile(None).writes == 0 && asked == self.questions {
+            let asked = self.asks();
+            if self.reconcile(None).writes == 0 && asked == self.asks() {
                 break;
             }
             wrote += 1;
@@ -176,6 +191,12 @@ impl World {
             self.pass_time(step);
             self.settle(6);
         }
+    }
+
+    /// What the last pass wants to know: while it changes, there is more to do.
+    #[must_use]
+    pub fn asks(&self) -> (BTreeSet<Question>, BTreeSet<Delivery>) {
+        (self.questions.clone(), self.branches.asked.clone())
     }
 
     fn apply(&mut self, action: Action) -> bool {
@@ -252,6 +273,10 @@ impl World {
     fn move_pod(&mut self, change: &PodMove) -> bool {
         let pull = SignedDuration::from_secs(self.settings.pull_seconds);
         let now = self.now;
+        if self.forbidden.contains(&change.key.namespace) {
+            self.refused_in.insert(change.key.namespace.clone());
+            return false;
+        }
         let Some(pod) = self.pods.iter_mut().find(|p| p.uid == change.key.uid) else { return false };
         let Some(image) = change.containers.first() else { return false };
         if change.generation != Some(pod.generation) || pod.image != image.from || self.refused_with.is_some()

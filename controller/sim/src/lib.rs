@@ -4,6 +4,7 @@
 //! Guarantees: deterministic for a seed; no clock, no I/O. Assumes nothing of the core beyond its public types.
 
 mod act;
+mod git;
 mod kubelet;
 mod measured;
 mod observe;
@@ -15,6 +16,7 @@ pub mod watchman;
 mod world;
 
 pub use act::{Effect, PassOutcome};
+pub use git::Branches;
 pub use kubelet::Behaviour;
 pub use measured::Measured;
 pub use random::Random;

@@ -8,12 +8,20 @@ use lockkeeper_core::{
     notices::{Delivery, NoticesSeen},
     observed::{
         Answer, Answers, BirthForm, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure,
-        ObjectKey, Observed, Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
+        MissingRight, ObjectKey, Observed, Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
     },
-    policy::Target,
     select::rank,
 };
 use std::{collections::BTreeSet, sync::Arc};
+
+fn missing_right(namespace: &str) -> MissingRight {
+    MissingRight {
+        verb: "patch".to_owned(),
+        resource: "pods".to_owned(),
+        namespace: namespace.to_owned(),
+        user: "system:serviceaccount:platform:promoter".to_owned(),
+    }
+}
 
 fn known(found: Option<&Release>) -> Answer<Release> {
     found.cloned().map_or(Answer::Absent, Answer::Known)
@@ -52,7 +60,7 @@ impl World {
             answers: self.answers(),
             signals: self.signals.clone(),
             notices: self.notices(),
-            deliveries: std::collections::BTreeMap::new(),
+            deliveries: self.deliveries(),
             stages,
             pins: self.pins.clone(),
             quarantines: self.quarantines.clone(),
@@ -154,11 +162,11 @@ impl World {
         };
         let mut taken: BTreeSet<&str> = BTreeSet::new();
         for (number, target) in stage.targets.iter().enumerate() {
-            let Target::Pods(target) = target else { continue };
-            let namespaces = self.namespaces_of(target);
+            let Some((labels, _)) = target.of_pods() else { continue };
+            let namespaces = self.namespaces_of(target.namespaces());
             for (i, pod) in self.pods.iter().enumerate() {
                 let owner = &self.owners[pod.owner];
-                let matches = target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v));
+                let matches = labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v));
                 if matches && namespaces.contains(&owner.namespace) && taken.insert(&pod.uid) {
                     seen.pods.push(self.pod(i, number));
                 }
@@ -166,6 +174,8 @@ impl World {
             seen.namespaces.extend(namespaces.into_iter().map(|n| (number, n)));
         }
         seen.pods.sort_by(|a, b| a.key.cmp(&b.key));
+        let reached = |namespace: &&String| seen.namespaces.iter().any(|(_, name)| name == *namespace);
+        seen.missing_rights = self.refused_in.iter().filter(reached).map(|n| missing_right(n)).collect();
         seen
     }
 

@@ -37,6 +37,9 @@ impl Watchman {
                 Effect::Pinned { namespace, spec } => {
                     writes::pinned(world, status, namespace, spec, &mut found);
                 }
+                Effect::Committed { image, takes_back } => {
+                    writes::committed(world, status, image, *takes_back, &mut found);
+                }
                 Effect::Unpinned { namespace } if world.stale_since.is_some() => {
                     found.push(format!(
                         "I8: a pin in {namespace} was deleted while the watches were not fresh"
@@ -86,10 +89,10 @@ fn differences(before: &Status, after: &Status) -> String {
 pub fn settle(world: &mut World, watchman: &mut Watchman, most: usize) -> usize {
     let mut wrote = 0;
     for _ in 0..most {
-        let asked = world.questions.clone();
+        let asked = world.asks();
         let writes = world.reconcile(None).writes;
         watchman.look(world);
-        if writes == 0 && asked == world.questions {
+        if writes == 0 && asked == world.asks() {
             break;
         }
         wrote += 1;

@@ -1,11 +1,11 @@
 //! What there is, and what a script or a test may do to it.
 
-use crate::{Behaviour, Effect, Measured, Random};
+use crate::{Behaviour, Branches, Effect, Measured, Random};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
     observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
-    policy::{Namespaces, PodsTarget, Policy, Target},
+    policy::{Namespaces, Policy},
     signals::{SignalAnswer, SignalKey},
     signature::Signed,
     stage::Standing,
@@ -192,6 +192,12 @@ pub struct World {
     pub(crate) looked_up: BTreeMap<Tag, (Timestamp, Option<Release>)>,
     /// Digests whose signatures were looked up.
     pub(crate) known_signatures: BTreeSet<Digest>,
+    /// Files of repositories.
+    pub branches: Branches,
+    /// Namespaces in which the policy's account may not change pods.
+    pub forbidden: BTreeSet<String>,
+    /// Those of them in which it tried.
+    pub(crate) refused_in: BTreeSet<String>,
     /// What happened.
     pub records: Vec<Record>,
     /// Evidence wherever it changed, if the settings ask for it.
@@ -233,6 +239,9 @@ impl World {
             signals: BTreeMap::new(),
             looked_up: BTreeMap::new(),
             known_signatures: BTreeSet::new(),
+            branches: Branches::default(),
+            forbidden: BTreeSet::new(),
+            refused_in: BTreeSet::new(),
             records: Vec::new(),
             evidence: Vec::new(),
             next_deadline: None,
@@ -298,8 +307,8 @@ impl World {
 
     /// The namespaces a target reaches into, sorted.
     #[must_use]
-    pub fn namespaces_of(&self, target: &PodsTarget) -> Vec<String> {
-        match &target.namespaces {
+    pub fn namespaces_of(&self, namespaces: &Namespaces) -> Vec<String> {
+        match namespaces {
             Namespaces::Own => vec![self.policy.namespace.clone()],
             Namespaces::Named(names) => names.clone(),
             Namespaces::Matching(labels) => {
@@ -317,12 +326,11 @@ impl World {
     #[must_use]
     pub fn stage_of(&self, owner: &Owner) -> Option<usize> {
         self.policy.stages.iter().position(|stage| {
-            stage.targets.iter().any(|target| match target {
-                Target::Pods(target) => {
-                    target.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
-                        && self.namespaces_of(target).contains(&owner.namespace)
-                }
-                Target::Workloads(_) | Target::Git(_) => false,
+            stage.targets.iter().any(|target| {
+                target.of_pods().is_some_and(|(labels, _)| {
+                    labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
+                        && self.namespaces_of(target.namespaces()).contains(&owner.namespace)
+                })
             })
         })
     }
@@ -337,6 +345,8 @@ impl World {
     pub fn kill_controller(&mut self) {
         self.memory = None;
         self.questions.clear();
+        self.branches.asked.clear();
+        self.refused_in.clear();
         self.looked_up.clear();
         self.known_signatures.clear();
         let json = serde_json::to_vec(&self.stored).ok();

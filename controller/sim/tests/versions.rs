@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::incident::walk;
+use common::incident::{walk, world};
 use lockkeeper_core::status::Status;
 use lockkeeper_sim::World;
 use serde_json::{Map, Value, json};
@@ -94,7 +94,7 @@ fn what_a_newer_version_adds_is_passed_over(world: &World, fields: &Fields) {
 #[test]
 fn p7_whatever_an_older_version_drops_and_a_newer_one_adds_the_end_is_the_same() {
     let (fields, mut lost) = (Fields::older(), 0);
-    let ends = walk(|pass, ends| {
+    let ends = walk(&world(), |pass, ends| {
         let (world, oracle) = &pass.after;
         what_a_newer_version_adds_is_passed_over(world, &fields);
         if pass.telling {

@@ -9,13 +9,14 @@ use super::{
     trouble::{error, of_call},
 };
 use crate::ports::{
-    git::{Errand, GitError},
-    signals::SignalAccess,
+    git::{Errand, GitAccess, GitError, SshAccess},
 };
 use lockkeeper_core::git::Remote;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -43,7 +44,7 @@ pub struct Cache {
 
 struct Kept {
     url: String,
-    access: SignalAccess,
+    access: GitAccess,
     place: Arc<Turn<Place>>,
 }
 
@@ -77,7 +78,7 @@ impl Cache {
     }
 
     /// The cache of a repository that is reached like this.
-    pub fn of(&self, url: &str, access: &SignalAccess) -> Arc<Turn<Place>> {
+    pub fn of(&self, url: &str, access: &GitAccess) -> Arc<Turn<Place>> {
         let mut kept = self.lock();
         let found = kept.iter().position(|kept| kept.url == url && kept.access == *access);
         let mine = match found {
@@ -113,9 +114,51 @@ impl Cache {
         Ok(file.display().to_string())
     }
 
+    /// Files with these keys, which only this process may read, for as long as the result is kept.
+    pub fn keys(&self, ssh: &SshAccess) -> io::Result<Keys> {
+        let folder = self.folder.join(format!("keys-{}", self.made.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir_all(&self.folder)?;
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        let keys = Keys { identity: folder.join("identity"), known_hosts: folder.join("known_hosts"), folder };
+        private(&keys.identity, &ended(&ssh.identity))?;
+        private(&keys.known_hosts, &ended(&ssh.known_hosts))?;
+        Ok(keys)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keys in files, which are gone when this is dropped.
+pub struct Keys {
+    folder: PathBuf,
+    /// The private key.
+    pub identity: PathBuf,
+    /// The keys of the server.
+    pub known_hosts: PathBuf,
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::error!(%error, "files with keys of a repository could not be taken away");
+        }
+    }
+}
+
+fn private(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    file.write_all(bytes)
+}
+
+/// With the line's end that ssh asks for and people forget.
+fn ended(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    bytes
 }
 
 impl Place {

@@ -100,6 +100,25 @@ async fn line(
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
+/// Who committed last, since `own`, to what a delivery edits; none where git cannot tell.
+pub async fn last_author(
+    program: &Program,
+    checkout: &Checkout,
+    own: &str,
+    delivery: &Delivery,
+) -> Option<String> {
+    let range = format!("{own}..{}", checkout.head);
+    let paths = delivery.edits.iter().map(|edit| if edit.path().is_empty() { "." } else { edit.path() });
+    let log: Vec<&str> = ["log", "-1", "--format=%an", &range, "--"].into_iter().chain(paths).collect();
+    match line(program, &log, b"", &[]).await {
+        Ok(name) => Some(name.chars().filter(|c| !c.is_control()).take(100).collect()).filter(|n: &String| !n.is_empty()),
+        Err(error) => {
+            tracing::debug!(%error, "who took a release out of the files could not be found out");
+            None
+        }
+    }
+}
+
 /// The newest commit that carries the mark of this delivery.
 pub fn own(log: &[(String, String)], delivery: &Delivery) -> Option<String> {
     let mark = delivery.mark();

@@ -70,7 +70,7 @@ fn see(checkout: &Checkout, delivery: &Delivery) -> FilesSeen {
         Ok(places) if places.is_empty() => Files::Say(checkout.head.clone()),
         Ok(places) => Files::Differ(places),
     };
-    FilesSeen { own, files, rejected: None }
+    FilesSeen { own, files, undone_by: None, rejected: None }
 }
 
 /// Makes the edits of a delivery on top of `edited`, and says which places that changed.
@@ -94,8 +94,8 @@ fn apply(checkout: &Checkout, delivery: &Delivery, edited: &mut Edited) -> Resul
             let one = match wanted {
                 FileEdit::Kustomize { name, .. } => Edit::Kustomize { pin: &pin, name: name.as_deref() },
                 FileEdit::Marker { .. } => Edit::Marker { policy: &marked, pin: &pin },
-                FileEdit::HelmValues { image: text, .. } => {
-                    image = text.parse().map_err(|why| format!("the edit's image: {why}"))?;
+                FileEdit::HelmValues { image: text, .. } | FileEdit::Path { at: text, .. } => {
+                    image = text.parse().map_err(|why| format!("the edit's path {}: {why}", shown(text)))?;
                     Edit::HelmValues { path: &image, pin: &pin }
                 }
             };
@@ -132,7 +132,7 @@ fn pin(delivery: &Delivery) -> Result<Pin, String> {
 /// Whether an edit reads this file.
 pub fn wants(edit: &FileEdit, path: &str) -> bool {
     match edit {
-        FileEdit::HelmValues { path: file, .. } => path == file,
+        FileEdit::HelmValues { path: file, .. } | FileEdit::Path { path: file, .. } => path == file,
         FileEdit::Kustomize { path: folder, .. } => {
             below(folder, path).is_some_and(|name| KUSTOMIZATIONS.contains(&name)) || path == folder
         }

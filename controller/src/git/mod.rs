@@ -5,6 +5,7 @@
 //! a push is a child of what was looked at and is never forced; the fence is asked before each push.
 //! Assumes: the program `git`, 2.39 or later, is in the path.
 
+mod access;
 mod cache;
 mod commit;
 mod edits;
@@ -12,14 +13,12 @@ mod program;
 mod trouble;
 
 use crate::{
-    hosts::{Filter, HostKind, HostPolicy, Lookup, PolicyResolver, Route},
+    hosts::{HostPolicy, Lookup},
     ports::{
         Fence,
-        git::{Branches, Due, Errand, GitError},
-        signals::{SignalAccess, SignalCredential},
+        git::{Branches, Due, Errand, GitAccess, GitError},
     },
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cache::{Cache, Checkout};
 use futures::{FutureExt as _, future::BoxFuture};
 use lockkeeper_core::{
@@ -28,7 +27,6 @@ use lockkeeper_core::{
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use trouble::{Pushed, error};
-use url::{Host, Url};
 
 /// Pushes of one visit that others may come before.
 const PUSHES: usize = 12;
@@ -40,8 +38,8 @@ pub struct Git {
     hosts: Arc<HostPolicy>,
     lookup: Arc<dyn Lookup>,
     caches: Arc<Cache>,
-    /// `https`; tests speak to repositories on disk.
-    protocol: &'static str,
+    /// Repositories on disk are read, too: for tests.
+    on_disk: bool,
 }
 
 impl Git {
@@ -54,20 +52,20 @@ impl Git {
         lookup: Arc<dyn Lookup>,
         folder: &std::path::Path,
     ) -> std::io::Result<Self> {
-        Ok(Self { hosts, lookup, caches: Arc::new(Cache::new(folder)?), protocol: "https" })
+        Ok(Self { hosts, lookup, caches: Arc::new(Cache::new(folder)?), on_disk: false })
     }
 
     async fn visited(
         &self,
-        access: &SignalAccess,
+        access: &GitAccess,
         remote: &Remote,
         errands: &[Errand],
         fence: &Fence,
     ) -> Result<Vec<FilesSeen>, GitError> {
-        let config = self.config(access, remote).await?;
+        let way = self.way(access, remote).await?;
         let cache = self.caches.of(&remote.url, access);
         let mut cache = cache.lock().await;
-        let program = cache.open(config, self.protocol).await?;
+        let program = cache.open(way.config.clone(), way.protocol).await?;
         let seen = self.look_and_commit(&program, remote, errands, fence).await;
         if seen.as_ref().is_err_and(|error| error.reason == "Failed") || cache.is_large() {
             cache.throw_away();
@@ -87,7 +85,10 @@ impl Git {
             let checkout = Checkout::fetch(program, remote, errands).await?;
             let looked = edits::look(checkout, errands.to_vec()).await?;
             let mut seen = looked.seen.clone();
-            let Some(draft) = looked.draft(errands) else { return Ok(seen) };
+            let Some(draft) = looked.draft(errands) else {
+                name_who_undid(program, &looked.checkout, errands, &mut seen).await;
+                return Ok(seen);
+            };
             let Some(left) = fence.left() else {
                 return Err(error("Fenced", "another replica leads; nothing was pushed".to_owned()));
             };
@@ -123,55 +124,31 @@ impl Git {
         }
         Ok(seen)
     }
-
-    /// Address, credential, authority and the addresses that may be dialled.
-    async fn config(
-        &self,
-        access: &SignalAccess,
-        remote: &Remote,
-    ) -> Result<Vec<(String, String)>, GitError> {
-        let mut config = vec![("remote.origin.url".to_owned(), remote.url.clone())];
-        if self.protocol != "https" {
-            return Ok(config);
-        }
-        let url = Url::parse(&remote.url).ok().filter(|url| url.scheme() == "https");
-        let url = url.ok_or_else(|| error("HostDenied", format!("{} is no https address", remote.url)))?;
-        let denied = |why: String| error("HostDenied", why);
-        let route = self.hosts.check(HostKind::Git, &url).map_err(|why| denied(why.to_string()))?;
-        if let Some(Host::Domain(name)) = url.host() {
-            let filter = if route == Route::Listed { Filter::Nothing } else { Filter::Denied };
-            let resolver =
-                PolicyResolver::new(HostKind::Git, Arc::clone(&self.hosts), Arc::clone(&self.lookup), filter);
-            let addresses = resolver.addresses(name.to_owned()).await.map_err(|why| {
-                let denied = why.is::<crate::hosts::HostDenied>();
-                error(if denied { "HostDenied" } else { "Unreachable" }, format!("{name}: {why}"))
-            })?;
-            let addresses: Vec<String> = addresses.iter().map(|at| at.ip().to_string()).collect();
-            let port = url.port_or_known_default().unwrap_or(443);
-            config.push(("http.curloptResolve".to_owned(), format!("{name}:{port}:{}", addresses.join(","))));
-        }
-        for header in headers(access)? {
-            config.push(("http.extraHeader".to_owned(), header));
-        }
-        if let Some(authority) = &access.authority {
-            let file = self.caches.authority(authority).map_err(|why| {
-                error("Unreachable", format!("the key ca.crt of the Secret could not be kept: {why}"))
-            })?;
-            config.push(("http.sslCAInfo".to_owned(), file));
-        }
-        Ok(config)
-    }
 }
 
 impl Branches for Git {
     fn visit<'a>(
         &'a self,
-        access: &'a SignalAccess,
+        access: &'a GitAccess,
         remote: &'a Remote,
         errands: &'a [Errand],
         fence: &'a Fence,
     ) -> BoxFuture<'a, Result<Vec<FilesSeen>, GitError>> {
         self.visited(access, remote, errands, fence).boxed()
+    }
+}
+
+/// Whose commit took out what an own one brought.
+async fn name_who_undid(
+    program: &program::Program,
+    checkout: &Checkout,
+    errands: &[Errand],
+    all: &mut [FilesSeen],
+) {
+    for (errand, seen) in errands.iter().zip(all) {
+        if let (Some(own), Files::Differ(_)) = (&seen.own, &seen.files) {
+            seen.undone_by = commit::last_author(program, checkout, own, &errand.delivery).await;
+        }
     }
 }
 
@@ -185,31 +162,14 @@ fn refusal(why: &str) -> Failure {
 }
 
 fn said(commit: &str) -> FilesSeen {
-    FilesSeen { own: Some(commit.to_owned()), files: Files::Say(commit.to_owned()), rejected: None }
+    let files = Files::Say(commit.to_owned());
+    FilesSeen { own: Some(commit.to_owned()), files, undone_by: None, rejected: None }
 }
 
 /// A number from 0 to 1 that differs between commits.
 fn share_of(commit: &str) -> f64 {
     let digits = commit.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or_default();
     f64::from(digits) / f64::from(u16::MAX)
-}
-
-/// What is sent with every request.
-fn headers(access: &SignalAccess) -> Result<Vec<String>, GitError> {
-    let mut headers: Vec<String> = Vec::new();
-    match &access.credential {
-        Some(SignalCredential::Bearer(token)) => headers.push(format!("Authorization: Bearer {token}")),
-        Some(SignalCredential::Basic(user, password)) => {
-            headers.push(format!("Authorization: Basic {}", STANDARD.encode(format!("{user}:{password}"))));
-        }
-        None => {}
-    }
-    headers.extend(access.headers.iter().map(|(name, value)| format!("{name}: {value}")));
-    if headers.iter().any(|header| header.contains(char::is_control)) {
-        let why = "the Secret has a value with a control character in it; write it anew";
-        return Err(error("AuthFailed", why.to_owned()));
-    }
-    Ok(headers)
 }
 
 /// Where caches are kept if nothing is said.

@@ -1,6 +1,6 @@
 //! One call of the `git` program.
 //!
-//! Guarantees: it reads no configuration but ours, runs no hook, filter or helper, asks nobody, speaks https only, follows
+//! Guarantees: it reads no configuration but ours, runs no hook, filter or helper, asks nobody, speaks one protocol only, follows
 //! no redirect and uses no proxy; a credential is in its environment, never on its command line; it ends at its
 //! deadline, with everything that it started; what it prints is bounded. May not: know what is asked of it.
 
@@ -30,6 +30,7 @@ const CONFIG: &[(&str, &str)] = &[
     ("core.excludesFile", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
+    ("log.mailmap", "false"),
     ("credential.helper", ""),
     ("commit.gpgSign", "false"),
     ("gc.auto", "0"),

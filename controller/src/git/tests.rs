@@ -1,7 +1,14 @@
 //! The adapter against real repositories on disk, which the real server programs of git serve.
 
 use super::{cache::Cache, *};
-use crate::{hosts::SystemLookup, ports::FenceCheck};
+use crate::{
+    hosts::SystemLookup,
+    ports::{
+        FenceCheck,
+        git::SshAccess,
+        signals::{SignalAccess, SignalCredential},
+    },
+};
 use lockkeeper_core::{
     git::{Delivery, FileEdit, Place},
     image::Digest,
@@ -51,7 +58,7 @@ impl Bench {
 
     fn adapter(folder: &Path) -> Git {
         let caches = Arc::new(Cache::new(&tempfile::tempdir_in(folder).unwrap().keep()).unwrap());
-        Git { hosts: Arc::default(), lookup: Arc::new(SystemLookup), caches, protocol: "file" }
+        Git { hosts: Arc::default(), lookup: Arc::new(SystemLookup), caches, on_disk: true }
     }
 
     fn run(&self, arguments: &[&str]) -> String {
@@ -122,7 +129,7 @@ impl Bench {
 
     async fn visit_by(&self, git: &Git, errands: &[Errand]) -> Result<Vec<FilesSeen>, GitError> {
         let fence = Fence::new(self.closes.clone());
-        git.visit(&SignalAccess::default(), &self.remote(), errands, &fence).await
+        git.visit(&GitAccess::default(), &self.remote(), errands, &fence).await
     }
 
     /// Looks, and then commits what that found.
@@ -206,7 +213,7 @@ async fn g2_g6_one_commit_per_attempt_which_changes_the_pin_and_no_other_byte() 
     bench.edit(&[("clusters/prod/app.yaml", &marked("otel", OLD))]);
     let seen = bench.visit(&[due(&new, places)]).await.unwrap().remove(0);
     assert!(seen.own.is_some() && matches!(seen.files, Files::Differ(_)), "{seen:?}");
-    assert_eq!(bench.commits(), 5, "and left alone");
+    assert_eq!((bench.commits(), seen.undone_by.as_deref()), (5, Some("p")), "left alone, and its author named");
 }
 
 #[tokio::test]
@@ -247,7 +254,7 @@ async fn what_is_due_together_is_one_commit_and_what_is_refused_is_left_out() {
 
 #[tokio::test]
 async fn g1_writers_who_are_outrun_look_again_and_force_nothing() {
-    let names: Vec<String> = (0..6).map(|n| format!("w{n}")).collect();
+    let names: Vec<String> = (0..20).map(|n| format!("w{n}")).collect();
     let files: Vec<(String, String)> = names.iter().map(|n| (format!("{n}.yaml"), marked(n, OLD))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let bench = Bench::new(&files);
@@ -294,7 +301,7 @@ async fn g3_a_cache_that_was_left_half_way_is_made_anew() {
     let delivery = bench.delivery("otel", "0.28.1", 1, markers("a.yaml"));
     bench.visit(&[look_at(&delivery)]).await.unwrap();
     bench.edit(&[("other", "x")]);
-    let place = bench.git.caches.of(&bench.remote().url, &SignalAccess::default());
+    let place = bench.git.caches.of(&bench.remote().url, &GitAccess::default());
     let folder = place.lock().await.open(Vec::new(), "file").await.unwrap().folder().to_owned();
     fs::write(folder.join("shallow.lock"), "").unwrap();
     let failed = bench.visit(&[look_at(&delivery)]).await;
@@ -314,7 +321,7 @@ async fn g4_a_branch_that_takes_no_commit_says_why_and_one_that_is_gone_is_named
     assert_eq!(bench.commits(), 1);
     let gone = Remote { branch: "prod".into(), ..bench.remote() };
     let fence = Fence::new(bench.closes.clone());
-    let error = bench.git.visit(&SignalAccess::default(), &gone, &[], &fence).await.unwrap_err();
+    let error = bench.git.visit(&GitAccess::default(), &gone, &[], &fence).await.unwrap_err();
     assert!(error.reason == "NotFound" && error.message.contains("no such branch"), "{error:?}");
 }
 
@@ -350,10 +357,11 @@ async fn row_32_links_are_not_followed_and_nothing_of_the_repository_is_run() {
 async fn m1_a_host_that_may_not_be_dialled_is_not_and_a_credential_is_in_no_message() {
     let folder = tempfile::tempdir().unwrap();
     let git = Git::new(Arc::default(), Arc::new(SystemLookup), folder.path()).unwrap();
-    let access = SignalAccess {
+    let http = SignalAccess {
         credential: Some(SignalCredential::Basic("bot".into(), "c4n4ry".into())),
         ..SignalAccess::default()
     };
+    let access = GitAccess { http, ssh: None };
     let fence = Fence::new(Arc::<Closes>::default());
     for url in ["https://127.0.0.1:1/x", "https://localhost:1/x", "https://169.254.169.254/x"] {
         let remote = Remote { url: url.into(), branch: "main".into(), secret: None };
@@ -366,4 +374,42 @@ async fn m1_a_host_that_may_not_be_dialled_is_not_and_a_credential_is_in_no_mess
     let remote = Remote { url: "https://127.0.0.1:1/x".into(), branch: "main".into(), secret: None };
     let error = git.visit(&access, &remote, &[], &fence).await.unwrap_err();
     assert!(error.reason == "Unreachable" && !error.message.contains("c4n4ry"), "{error:?}");
+}
+
+#[tokio::test]
+async fn g5_ssh_asks_for_known_hosts_and_its_command_holds_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let strange = folder.path().join("it's a folder");
+    let hosts = Arc::new(HostPolicy::new(["127.0.0.1:2222"], false).unwrap());
+    let git = Git::new(hosts, Arc::new(SystemLookup), &strange).unwrap();
+    let remote = |url: &str| Remote { url: url.into(), branch: "main".into(), secret: None };
+    let here = remote("ssh://git@127.0.0.1:2222/deploy.git");
+    let error = git.way(&GitAccess::default(), &here).await.err().unwrap();
+    assert!(error.reason == "AuthFailed" && error.message.contains("known_hosts"), "{error}");
+    let ssh = SshAccess { identity: b"c4n4ry".to_vec(), known_hosts: b"127.0.0.1 ssh-ed25519 AAAA".to_vec() };
+    let access = GitAccess { http: SignalAccess::default(), ssh: Some(ssh) };
+    let error = git.way(&access, &remote("ssh://git@127.0.0.1/deploy.git")).await.err().unwrap();
+    assert_eq!(error.reason, "HostDenied", "another port is not listed: {error}");
+
+    let way = git.way(&access, &here).await.unwrap();
+    assert_eq!(way.protocol, "ssh");
+    let (_, command) = way.config.iter().find(|(key, _)| key == "core.sshCommand").unwrap();
+    assert!(!way.config.iter().any(|(_, value)| value.contains("c4n4ry")), "{:?}", way.config);
+    // As a shell reads it.
+    let script = format!("set -- {command}; for word; do echo \"$word\"; done");
+    let words = Command::new("sh").args(["-c", &script]).output().unwrap().stdout;
+    let words = String::from_utf8(words).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "IdentityAgent=none", "ForwardAgent=no"] {
+        assert!(words.windows(2).any(|pair| pair == ["-o", option]), "{option}: {words:?}");
+    }
+    assert!(words.contains(&"HostName=127.0.0.1") && words.contains(&"HostKeyAlias=[127.0.0.1]:2222"), "{words:?}");
+    assert_eq!(words[..4], ["ssh", "-F", "/dev/null", "-T"]);
+    let at = words.iter().position(|word| *word == "-i").unwrap();
+    let file = Path::new(words[at + 1]).to_owned();
+    assert_eq!(fs::read(&file).unwrap(), b"c4n4ry\n");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    drop(way);
+    assert!(!file.parent().unwrap().exists(), "they are gone with the visit");
 }

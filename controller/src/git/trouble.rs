@@ -28,7 +28,19 @@ pub fn of_call(failed: CallError) -> GitError {
         return error(reason, failed.to_string());
     };
     let has = |words: &[&str]| words.iter().any(|word| complaints.contains(word));
-    if has(&[
+    if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
+        let what = "the server shows another host key than known_hosts of the Secret has: somebody may be in between, or \
+                    the server was given a new one";
+        error("HostKeyUnknown", format!("{what}; nothing was sent. Ask its owner, and then put the new key there"))
+    } else if has(&["Host key verification failed", "No ED25519 host key is known", "host key is known for"]) {
+        let what = "known_hosts of the Secret has no key of this server; nothing was sent";
+        let fix = "add the lines that ssh-keyscan prints for it, once they were compared with what its owner says";
+        error("HostKeyUnknown", format!("{what}; {fix}"))
+    } else if has(&["cannot run ssh", "ssh: not found", "ssh: command not found"]) {
+        let what = "the program ssh is not beside the controller; put it into the image (Debian: openssh-client)";
+        error("Unreachable", what.to_owned())
+    } else if has(&[
+        "Permission denied (",
         "Authentication failed",
         "could not read Username",
         "returned error: 401",
@@ -47,6 +59,9 @@ pub fn of_call(failed: CallError) -> GitError {
         "unable to access",
         "Could not resolve",
         "Failed to connect",
+        "Connection refused",
+        "Connection closed",
+        "Connection reset",
         "timed out",
         "hung up",
         "RPC failed",

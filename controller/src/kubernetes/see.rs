@@ -216,14 +216,13 @@ fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<C
                 world.usable(policy, target.namespaces()).into_iter().filter(|n| within.contains(n))
             {
                 match target {
-                    Target::Pods(pods) => claim(Claimed::Pods {
+                    Target::Pods(PodsTarget { match_labels, .. })
+                    | Target::Git(GitTarget { match_labels, .. }) => claim(Claimed::Pods {
                         namespace,
-                        match_labels: pods.match_labels.clone(),
+                        match_labels: match_labels.clone(),
                         repositories: policy.repositories().cloned().collect(),
                         containers: containers.clone(),
                     }),
-                    // Whatever applies the files owns those pods: nothing of ours writes them.
-                    Target::Git(_) => {}
                     Target::Workloads(_) => {
                         for workload in matching_workloads(world, target, &namespace) {
                             let governed = governed(policy, &containers, workload);

@@ -7,6 +7,31 @@
 use super::{Fence, signals::SignalAccess};
 use futures::future::BoxFuture;
 use lockkeeper_core::git::{Delivery, FilesSeen, Place, Remote};
+use std::fmt;
+
+/// What a repository wants to see. `Debug` shows nothing of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct GitAccess {
+    /// Over https.
+    pub http: SignalAccess,
+    /// Over ssh.
+    pub ssh: Option<SshAccess>,
+}
+
+/// Who logs in, and which server is believed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SshAccess {
+    /// The private key, as ssh-keygen writes it.
+    pub identity: Vec<u8>,
+    /// The keys of the server, as `known_hosts` has them. No other one is believed.
+    pub known_hosts: Vec<u8>,
+}
+
+impl fmt::Debug for GitAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GitAccess").field("http", &self.http).field("ssh", &self.ssh.is_some()).finish()
+    }
+}
 
 /// What is to be done about one delivery.
 #[derive(Clone, Debug)]
@@ -32,7 +57,7 @@ pub trait Branches: Send + Sync + 'static {
     /// that commit.
     fn visit<'a>(
         &'a self,
-        access: &'a SignalAccess,
+        access: &'a GitAccess,
         remote: &'a Remote,
         errands: &'a [Errand],
         fence: &'a Fence,
@@ -43,7 +68,7 @@ pub trait Branches: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct GitError {
-    /// A bounded category: `AuthFailed`, `HostDenied`, `TLSUntrusted`, `NotFound`, `Unreachable`, `Fenced`, `Failed`.
+    /// A bounded category: `AuthFailed`, `HostDenied`, `HostKeyUnknown`, `TLSUntrusted`, `NotFound`, `Unreachable`, `Fenced`, `Failed`.
     pub reason: &'static str,
     /// Host, what happened and what to do; never a credential.
     pub message: String,

@@ -8,8 +8,7 @@
 use super::{background::work, secrets::Secrets};
 use crate::ports::{
     Clock, Cluster, Fence, Identity, PolicyKey, Wakes,
-    git::{Branches, Due, Errand, GitError},
-    signals::SignalAccess,
+    git::{Branches, Due, Errand, GitAccess, GitError},
 };
 use futures::FutureExt as _;
 use lockkeeper_core::{
@@ -42,7 +41,7 @@ pub struct Deliveries {
 
 struct Shared {
     branches: Arc<dyn Branches>,
-    secrets: Secrets,
+    secrets: Secrets<GitAccess>,
     wakes: Arc<dyn Wakes>,
     clock: Arc<dyn Clock>,
     fence: Fence,
@@ -109,7 +108,7 @@ impl Deliveries {
         clock: Arc<dyn Clock>,
         fence: Fence,
     ) -> Self {
-        let (secrets, state, changed) = (Secrets::new(cluster), Mutex::default(), Notify::new());
+        let (secrets, state, changed) = (Secrets::of_repositories(cluster), Mutex::default(), Notify::new());
         Self { shared: Arc::new(Shared { branches, secrets, wakes, clock, fence, state, changed }) }
     }
 
@@ -225,7 +224,7 @@ impl Deliveries {
         let Visit { branch: (identity, remote), errands, .. } = visit;
         let Shared { branches, secrets, fence, .. } = &*self.shared;
         let access = match &remote.secret {
-            None => SignalAccess::default(),
+            None => GitAccess::default(),
             Some(name) => {
                 let read = secrets.read(identity, name).await;
                 read.map_err(|message| GitError { reason: "AuthFailed", message })?

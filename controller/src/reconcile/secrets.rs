@@ -5,6 +5,7 @@
 
 use crate::ports::{
     Cluster, EffectError, Identity,
+    git::{GitAccess, SshAccess},
     signals::{KEYS, SignalAccess, SignalCredential},
 };
 use std::{
@@ -19,25 +20,37 @@ const REREAD: Duration = Duration::from_mins(1);
 /// Secrets that are remembered.
 const SECRETS: usize = 1000;
 
-type Held = BTreeMap<(Identity, String), (Instant, SignalAccess)>;
+type Held<T> = BTreeMap<(Identity, String), (Instant, T)>;
+type Values = BTreeMap<String, Vec<u8>>;
 
 /// Reads them.
-pub struct Secrets {
+pub struct Secrets<T = SignalAccess> {
     cluster: Arc<dyn Cluster>,
-    held: Mutex<Held>,
+    parse: fn(&Values) -> Result<T, String>,
+    held: Mutex<Held<T>>,
 }
 
 impl Secrets {
-    /// Nothing is read yet.
+    /// Those of servers of signals. Nothing is read yet.
     pub fn new(cluster: Arc<dyn Cluster>) -> Self {
-        Self { cluster, held: Mutex::default() }
+        Self { cluster, parse: access_of, held: Mutex::default() }
     }
+}
+
+impl Secrets<GitAccess> {
+    /// Those of repositories. Nothing is read yet.
+    pub fn of_repositories(cluster: Arc<dyn Cluster>) -> Self {
+        Self { cluster, parse: git_access_of, held: Mutex::default() }
+    }
+}
+
+impl<T: Clone> Secrets<T> {
 
     /// What the Secret of this name gives.
     ///
     /// # Errors
     /// Which Secret, why and what to do.
-    pub async fn read(&self, identity: &Identity, name: &str) -> Result<SignalAccess, String> {
+    pub async fn read(&self, identity: &Identity, name: &str) -> Result<T, String> {
         let key = (identity.clone(), name.to_owned());
         let held = self.lock().get(&key).cloned();
         if let Some((at, access)) = held
@@ -52,7 +65,7 @@ impl Secrets {
             }
             error => format!("{place} could not be read: {error}"),
         })?;
-        let access = access_of(&values).map_err(|why| format!("{place}: {why}"))?;
+        let access = (self.parse)(&values).map_err(|why| format!("{place}: {why}"))?;
         let mut held = self.lock();
         if held.len() >= SECRETS {
             held.clear();
@@ -66,7 +79,7 @@ impl Secrets {
         self.lock().remove(&(identity.clone(), name.to_owned()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Held<T>> {
         // Nothing above can panic half-way through a change.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +89,7 @@ impl Secrets {
 ///
 /// # Errors
 /// Which key is wrong and why; never its value.
-pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, String> {
+pub fn access_of(values: &Values) -> Result<SignalAccess, String> {
     let text = |key: &str| match values.get(key) {
         None => Ok(None),
         Some(value) => match std::str::from_utf8(value) {
@@ -109,4 +122,32 @@ pub fn access_of(values: &BTreeMap<String, Vec<u8>>) -> Result<SignalAccess, Str
         return Err(format!("it has none of token, username, ca.crt, header.NAME, {known}; add one of them"));
     }
     Ok(SignalAccess { credential, authority, headers, keys, account: None })
+}
+
+/// What a Secret of a repository says: the same, or `identity` and `known_hosts` for ssh.
+fn git_access_of(values: &Values) -> Result<GitAccess, String> {
+    let ssh = match (values.get("identity"), values.get("known_hosts")) {
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err("it has identity and no known_hosts, so no server is believed; add the lines that ssh-keyscan \
+                        prints for it, once they were compared with what the server's owner says"
+                .to_owned());
+        }
+        (None, Some(_)) => return Err("it has known_hosts and no identity; add the private key".to_owned()),
+        (Some(identity), Some(known_hosts)) => {
+            Some(SshAccess { identity: identity.clone(), known_hosts: known_hosts.clone() })
+        }
+    };
+    let of_http = |key: &String| {
+        matches!(key.as_str(), "token" | "username" | "password" | "ca.crt") || key.starts_with("header.")
+    };
+    let http = match (&ssh, values.keys().any(of_http)) {
+        (_, true) => access_of(values)?,
+        (Some(_), false) => SignalAccess::default(),
+        (None, false) => {
+            return Err("it has none of token, username, ca.crt, header.NAME, and identity with known_hosts; add one"
+                .to_owned());
+        }
+    };
+    Ok(GitAccess { http, ssh })
 }

@@ -3,7 +3,7 @@
 use super::{error::Errors, targets};
 use crate::{
     bounds,
-    spec::{self, GitEdit, Observe},
+    spec::{self, GitEdit, NO_PULL_REQUESTS, Observe},
 };
 use lockkeeper_core::git::{FileEdit, GitTarget, Remote, wrong_branch, wrong_path, wrong_url};
 
@@ -16,7 +16,7 @@ pub(super) fn parse(
     let path = format!("{target}.git");
     let long = (git.url.len() > bounds::ADDRESS).then_some("is too long");
     if let Some(reason) = long.or_else(|| wrong_url(&git.url)) {
-        let fix = "write https://host/path, and put credentials into a Secret that secretRef names";
+        let fix = "write https://host/path or ssh://user@host/path, and put credentials into a Secret that secretRef names";
         errors.add(format!("{path}.url"), &git.url, reason, fix);
     }
     let long = (git.branch.len() > bounds::PATH).then_some("is too long");
@@ -30,6 +30,10 @@ pub(super) fn parse(
     }
     if let Some(secret) = &git.secret_ref {
         errors.own_object(&format!("{path}.secretRef.name"), &secret.name, "Secret");
+    }
+    if git.pull_request.is_some() {
+        let (why, fix) = NO_PULL_REQUESTS.split_once("; ").unwrap_or((NO_PULL_REQUESTS, ""));
+        errors.add(format!("{path}.pullRequest"), "", why, fix);
     }
     errors.count(&format!("{path}.edits"), git.edits.len(), 1, bounds::EDITS);
     let edits: Vec<Option<FileEdit>> = git
@@ -67,20 +71,24 @@ pub(super) fn parse(
 }
 
 fn one(errors: &mut Errors, path: &str, edit: &GitEdit) -> Option<FileEdit> {
-    match (&edit.kustomize, &edit.helm_values, &edit.marker) {
-        (Some(edit), None, None) => {
+    match (&edit.kustomize, &edit.helm_values, &edit.path, &edit.marker) {
+        (Some(edit), None, None, None) => {
             let place = within(errors, &format!("{path}.kustomize.path"), &edit.path)?;
             Some(FileEdit::Kustomize { path: place, name: edit.name.clone() })
         }
-        (None, Some(edit), None) => {
+        (None, Some(edit), None, None) => {
             let place = within(errors, &format!("{path}.helmValues.path"), &edit.path)?;
             Some(FileEdit::HelmValues { path: place, image: edit.image.clone() })
         }
-        (None, None, Some(edit)) => {
+        (None, None, Some(edit), None) => {
+            let place = within(errors, &format!("{path}.path.path"), &edit.path)?;
+            Some(FileEdit::Path { path: place, at: edit.at.clone() })
+        }
+        (None, None, None, Some(edit)) => {
             Some(FileEdit::Marker { path: within(errors, &format!("{path}.marker.path"), &edit.path)? })
         }
         _ => {
-            let fix = "set exactly one of kustomize, helmValues and marker";
+            let fix = "set exactly one of kustomize, helmValues, path and marker";
             errors.add(path, "", "is not one edit", fix);
             None
         }

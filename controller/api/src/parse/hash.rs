@@ -82,6 +82,7 @@ fn edit(edit: &FileEdit) -> Value {
     match edit {
         FileEdit::Kustomize { path, name } => json!(["kustomize", path, name]),
         FileEdit::HelmValues { path, image } => json!(["helmValues", path, image]),
+        FileEdit::Path { path, at } => json!(["path", path, at]),
         FileEdit::Marker { path } => json!(["marker", path]),
     }
 }

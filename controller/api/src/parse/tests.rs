@@ -667,6 +667,9 @@ fn row_31_to_34_a_git_target_stays_in_its_repository_and_speaks_https() {
     let path = "spec.stages[0].targets[0]";
     for (field, value, place, why) in [
         ("/git/url", json!("http://git.example.com/x"), "git.url", "https://"),
+        ("/git/url", json!("ssh://-oProxyCommand=x@h/x"), "git.url", "user"),
+        ("/git/pullRequest", json!({"provider": "github"}), "git.pullRequest", "not made yet"),
+        ("/git/edits/0/path", json!({"path": "a", "at": ".b"}), "git.edits[0]", "not one edit"),
         ("/git/url", json!("ext::sh -c id"), "git.url", "https://"),
         ("/git/branch", json!("--upload-pack=x"), "git.branch", "short name"),
         ("/git/edits/0/marker/path", json!("../../etc"), "git.edits[0].marker.path", "leads out"),

@@ -2,7 +2,7 @@
 
 use super::{LabelSelector, SecretRef};
 use crate::{bounds, schema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Files of a repository that name the image. What was decided is pushed to the branch, as one commit for everything
@@ -10,32 +10,50 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitTarget {
-    /// The repository: `https://host/path`, without user, query and fragment.
+    /// The repository: `https://host/path` without a user, or `ssh://user@host/path`; without query and fragment.
     #[schemars(length(min = 10, max = bounds::ADDRESS))]
     #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-        "self.matches('^https://[A-Za-z0-9.:_\\\\[\\\\]-]+/[A-Za-z0-9._~/-]+$')",
-        "must be https:// with a host, an optional port and a path, without user, query and fragment; put credentials into \
-         a Secret and name it in secretRef",
+        "self.matches('^(https://|ssh://[A-Za-z0-9._][A-Za-z0-9._-]*@)[A-Za-z0-9.:_\\\\[\\\\]-]+/[A-Za-z0-9._~/-]+$')",
+        "must be https:// with a host, an optional port and a path, or ssh:// with a user before the host, without password, \
+         query and fragment; put credentials into a Secret and name it in secretRef",
     )]))]
     pub url: String,
     /// The branch that is read and pushed to.
     #[schemars(length(min = 1, max = bounds::PATH))]
     pub branch: String,
     /// A Secret of the policy's namespace, read as its `ServiceAccount`: `username` and `password`, or `token`; `ca.crt`
-    /// for an authority of its own, which then is the only one that is believed.
+    /// for an authority of its own, which then is the only one that is believed. For ssh: `identity`, a private key without a
+    /// passphrase, and `known_hosts`, the only keys of the server that are believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
     /// What is edited. Every byte that is not the pin stays; whatever is not certain is refused.
     #[schemars(length(min = 1, max = bounds::EDITS))]
     pub edits: Vec<GitEdit>,
+    /// Not there yet: what was decided is pushed to the branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pull_request")]
+    pub pull_request: Option<serde_json::Value>,
 }
+
+/// Refused by name, as a field that is not known would be dropped in silence, and the branch pushed to.
+fn pull_request(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "x-kubernetes-validations": [schema::rule("false", NO_PULL_REQUESTS)],
+    })
+}
+
+/// Why a pull request is refused.
+pub(crate) const NO_PULL_REQUESTS: &str = "pull requests are not made yet, and the branch would be pushed to; remove it, or \
+    name a branch of its own and let the forge open the request";
 
 /// One edit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-    "(has(self.kustomize) ? 1 : 0) + (has(self.helmValues) ? 1 : 0) + (has(self.marker) ? 1 : 0) == 1",
-    "an edit is exactly one of kustomize, helmValues and marker; set one of them, and make another edit for the others",
+    "[has(self.kustomize), has(self.helmValues), has(self.path), has(self.marker)].filter(x, x).size() == 1",
+    "an edit is exactly one of kustomize, helmValues, path and marker; set one of them, and make another edit for the others",
 )]))]
 pub struct GitEdit {
     /// The image's entry in `images` of a kustomization.
@@ -44,6 +62,9 @@ pub struct GitEdit {
     /// An image in the values of a chart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helm_values: Option<HelmValuesEdit>,
+    /// An image in any file of YAML or JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathEdit>,
     /// The values that comments `{"$imagepolicy": "namespace:name"}` mark for this policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marker: Option<MarkerEdit>,
@@ -74,6 +95,18 @@ pub struct HelmValuesEdit {
     pub image: String,
 }
 
+/// An image in any file of YAML or JSON: one text, or repository, tag and digest apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathEdit {
+    /// The file, from the root of the repository.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub path: String,
+    /// Where in it, such as `.spec.containers[?(@.name=="otel")].image`.
+    #[schemars(length(min = 1, max = bounds::PATH))]
+    pub at: String,
+}
+
 /// Values that comments mark.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -91,7 +124,7 @@ pub struct Observe {
     pub pods: ObservedPods,
 }
 
-/// Pods that are looked at and never written.
+/// Pods that show what was applied; waves are made on them in place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = super::namespaces_rule()))]

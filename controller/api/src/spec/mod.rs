@@ -11,7 +11,10 @@ mod select;
 mod signal;
 mod stage;
 
-pub use git::{GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe, ObservedPods};
+pub(crate) use git::NO_PULL_REQUESTS;
+pub use git::{
+    GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe, ObservedPods, PathEdit,
+};
 pub use health::{Health, Require};
 pub use notify::{Channel, Notifier};
 pub use select::{

@@ -123,8 +123,8 @@ pub struct Target {
     /// Files of a repository, which another tool applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<GitTarget>,
-    /// With `git`: the pods that its files lead to. They are never written; the soak starts when all of them have the
-    /// release.
+    /// With `git`: the pods that its files lead to. The waves are made on them in place, where the policy's
+    /// account may patch pods; the soak over the whole stage starts when all of them have the release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observe: Option<Observe>,
 }

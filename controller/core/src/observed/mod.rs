@@ -139,6 +139,15 @@ pub struct MissingRight {
     pub user: String,
 }
 
+impl MissingRight {
+    /// It is one that moves of pods in this namespace need.
+    #[must_use]
+    pub fn keeps_pods(&self, namespace: &str) -> bool {
+        let patch = self.verb == "patch" && self.resource == "pods" && self.namespace == namespace;
+        patch || self.verb == "impersonate"
+    }
+}
+
 impl fmt::Display for MissingRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, resource, namespace, user } = self;

@@ -1,10 +1,12 @@
 //! A wave, or the whole stage, is being given the candidate.
 //!
-//! Guarantees: pin and templates only when the last wave has soaked; the first moved pod of a step is Ready before
+//! Guarantees: pin, templates and commits only when the last wave has soaked; the first moved pod of a step is Ready before
 //! the others move; every write that gives something the candidate asks for an open gate (decision 11).
 
 use super::{
-    PodView, StageView, Turn, Wait, deliveries, flight, judge, moves, pins, signals, soaking, taking_back,
+    PodView, StageView, Turn, Wait, deliveries, flight, judge,
+    moves::{self, Reach},
+    pins, signals, soaking, taking_back,
     templates,
 };
 use crate::{
@@ -22,6 +24,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     if judged(view, turn, &mut flight) {
         return;
     }
+    deliveries::without_waves(view, turn, &mut flight);
     // A registry that says no is an answer: the step's time runs on. One that says nothing is not.
     let wait = give(view, turn, &mut flight).map(|wait| match wait.reason {
         "NotPullable" if gates::gone(view, &flight.release) => Wait::new("Applying", wait.message),
@@ -200,7 +203,7 @@ fn give_wave(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, members
         }
         let missing = (wanted - members) as usize;
         let moved = move_some(view, turn, flight, missing);
-        let why = match moves::held_back(view, &flight.release, &flight.attempt, false) {
+        let why = match moves::held_back(view, &flight.release, &flight.attempt, Reach::Wave) {
             Some(held) if moved == 0 => held,
             None if moved == 0 => "waits for pods it may move".to_owned(),
             _ => "moves pods".to_owned(),
@@ -248,7 +251,8 @@ fn first_is_on_its_way(view: &StageView<'_>, flight: &Flight) -> bool {
 
 fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Option<Wait> {
     let name = label(&flight.release);
-    let left = moves::waits_for_it(view, &flight.release, &flight.attempt).count();
+    let waiting = moves::waits_for_it(view, &flight.release, &flight.attempt);
+    let left = waiting.filter(|p| !moves::applied(view, p)).count();
     let files = deliveries::give(view, turn, flight);
     let templates_behind = templates::behind(view, &flight.release) > 0;
     let work = left > 0 || templates_behind || !files.commits.is_empty() || !pins_say_it(turn, flight);
@@ -263,8 +267,8 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     if let Some(contested) = templates::contested(view, turn, &flight.release) {
         return Some(Wait::new("Contested", format!("{name}: {contested}")));
     }
-    let rolls = templates::roll_by_themselves(view);
-    let mut batch = moves::for_batch(view, &flight.release, &flight.attempt, rolls);
+    let reach = Reach::All { templates_roll: templates::roll_by_themselves(view) };
+    let mut batch = moves::for_batch(view, &flight.release, &flight.attempt, reach);
     if !first_is_ready(view, flight) {
         batch.truncate(usize::from(!first_is_on_its_way(view, flight)));
     }
@@ -282,7 +286,7 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     let all = view.live().count();
     // What is given at birth only has proved nothing while no pod was born with it.
     let nobody = have == 0 && all > 0;
-    let held = moves::held_back(view, &flight.release, &flight.attempt, rolls);
+    let held = moves::held_back(view, &flight.release, &flight.attempt, reach);
     let short = left > 0 || rolling > 0 || unready > allowed || nobody || held.is_some();
     if short || !pins_say_it(turn, flight) {
         let unready = (unready > 0).then(|| not_ready(unready));

@@ -39,12 +39,12 @@ fn claims_above(policy: &Policy, index: usize, stages: &[StageSeen]) -> Vec<Clai
             });
         };
         for (of, namespace) in &seen.namespaces {
-            let Some(Target::Pods(target)) = stage.targets.get(*of) else { continue };
+            let Some((labels, containers)) = stage.targets.get(*of).and_then(Target::of_pods) else { continue };
             claim(Claimed::Pods {
                 namespace: namespace.clone(),
-                match_labels: target.match_labels.clone(),
+                match_labels: labels.clone(),
                 repositories: policy.repositories().cloned().collect(),
-                containers: target.containers.iter().cloned().collect(),
+                containers: containers.iter().cloned().collect(),
             });
         }
         for workload in &seen.workloads {
@@ -58,11 +58,15 @@ fn claims_above(policy: &Policy, index: usize, stages: &[StageSeen]) -> Vec<Clai
 
 fn meets(policy: &Policy, stage: &Stage, seen: &StageSeen, claim: &Claim) -> bool {
     stage.targets.iter().enumerate().any(|(index, target)| match (target, &claim.what) {
-        (Target::Pods(target), Claimed::Pods { namespace, match_labels, repositories, containers }) => {
+        (
+            Target::Pods(_) | Target::Git(_),
+            Claimed::Pods { namespace, match_labels, repositories, containers },
+        ) => {
+            let Some((labels, mine)) = target.of_pods() else { return false };
             seen.namespaces.iter().any(|(of, name)| *of == index && name == namespace)
-                && labels_meet(&target.match_labels, match_labels)
+                && labels_meet(labels, match_labels)
                 && policy.repositories().any(|r| repositories.contains(r))
-                && containers_meet(target, containers.iter())
+                && containers_meet(mine, containers.iter())
         }
         (Target::Workloads(target), Claimed::Workload { uid, containers }) => {
             seen.workloads.iter().any(|w| w.target == index && w.key.uid == *uid)
@@ -78,15 +82,15 @@ fn meets(policy: &Policy, stage: &Stage, seen: &StageSeen, claim: &Claim) -> boo
 #[must_use]
 pub fn pin_meets(target: &PodsTarget, pin: &PinSpec) -> bool {
     let theirs = pin.containers.iter().flatten().collect::<Vec<_>>();
-    labels_meet(&target.match_labels, &pin.match_labels) && containers_meet(target, theirs.into_iter())
+    labels_meet(&target.match_labels, &pin.match_labels) && containers_meet(&target.containers, theirs.into_iter())
 }
 
 fn labels_meet(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> bool {
     a.iter().all(|(key, value)| b.get(key).is_none_or(|other| other == value))
 }
 
-fn containers_meet<'c>(target: &PodsTarget, mut theirs: impl ExactSizeIterator<Item = &'c String>) -> bool {
-    target.containers.is_empty() || theirs.len() == 0 || theirs.any(|c| target.containers.contains(c))
+fn containers_meet<'c>(mine: &[String], mut theirs: impl ExactSizeIterator<Item = &'c String>) -> bool {
+    mine.is_empty() || theirs.len() == 0 || theirs.any(|c| mine.contains(c))
 }
 
 #[cfg(test)]

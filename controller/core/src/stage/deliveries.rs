@@ -1,18 +1,18 @@
 //! Files of repositories: what a `git` target asks, when a commit is due, and what keeps the files from the release.
 //!
-//! Guarantees: a commit carries its attempt and what the files said when it was decided; an attempt whose commit was seen
-//! makes no other one, whatever becomes of the files; nothing is taken back in files that never named it; a repository
+//! Guarantees: a commit carries its attempt and what the files said when it was decided; an attempt makes one commit, and
+//! another one only where that was seen and taken out again, three at most (K14); nothing is taken back in files that never named it; a repository
 //! that does not answer takes nothing away from what was seen of this attempt.
 
-use super::{StageView, Turn, Wait, moves};
+use super::{StageView, Turn, Wait, moves, templates::CONTESTED_AFTER};
 use crate::{
     decision::EventType,
     gates::label,
     git::{Commit, Delivery, Files, FilesSeen, GitTarget, Place},
     image::Release,
-    observed::{Answer, Failure},
-    policy::Target,
-    status::{Delivered, Flight, Rollback},
+    observed::{Answer, Failure, MissingRight, StageSeen},
+    policy::{Stage, Target},
+    status::{Contest, Delivered, Flight, Rollback, Step},
 };
 
 /// What a step does about its files.
@@ -40,13 +40,15 @@ fn targets<'v>(view: &StageView<'v>) -> impl Iterator<Item = (usize, &'v GitTarg
 
 fn delivery(
     view: &StageView<'_>,
-    index: usize,
-    target: &GitTarget,
+    turn: &Turn,
+    (index, target): (usize, &GitTarget),
     release: &Release,
     attempt: &str,
 ) -> Delivery {
+    let id = format!("{attempt}/{index}");
+    let undone = turn.status.contested.get(&contest_key(&id)).map_or(0, |contest| contest.writes);
     Delivery {
-        id: format!("{attempt}/{index}"),
+        id: if undone == 0 { id } else { format!("{id}.{undone}") },
         policy: (view.policy.namespace.clone(), view.policy.name.clone()),
         stage: view.stage.name.clone(),
         remote: target.remote.clone(),
@@ -60,8 +62,8 @@ fn delivery(
 /// Brings the files of every git target to the candidate.
 pub fn give(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> Giving {
     let mut giving = Giving { commits: Vec::new(), wait: None };
-    for (index, target) in targets(view) {
-        let delivery = delivery(view, index, target, &flight.release, &flight.attempt);
+    for target in targets(view) {
+        let delivery = delivery(view, turn, target, &flight.release, &flight.attempt);
         match look(view, turn, &delivery, &flight.release) {
             State::Said => {}
             State::Waits(wait) => giving.wait = giving.wait.or(Some(wait)),
@@ -83,8 +85,8 @@ pub fn take_back(
     bad: &[Release],
 ) -> Option<Wait> {
     let mut first = None;
-    for (index, target) in targets(view) {
-        let delivery = delivery(view, index, target, to, &rollback.attempt);
+    for target in targets(view) {
+        let delivery = delivery(view, turn, target, to, &rollback.attempt);
         // Before this rollback says anything of it: what the last delivery was is what counts.
         let had =
             held(turn, &delivery).is_some_and(|held| bad.iter().any(|bad| bad.answers_to(&held.digest)));
@@ -118,6 +120,43 @@ fn failing(delivery: &Delivery, failure: &Failure) -> Wait {
     Wait::new("GitFailed", message)
 }
 
+/// Where no pod of the stage may be moved in place because the account lacks the right, the waves are left out: what
+/// applies the files gives the release to all of them.
+pub fn without_waves(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) {
+    if !matches!(flight.step, Step::Wave(_)) || flight.members > 0 || moves::most_in_waves(view) > 0 {
+        return;
+    }
+    let lacking = view.live().filter(|pod| moves::applied(view, pod)).find_map(|pod| {
+        view.seen.missing_rights.iter().find(|right| right.keeps_pods(&pod.seen.key.namespace))
+    });
+    let Some(right) = lacking else { return };
+    flight.step = Step::All;
+    flight.step_since = view.now;
+    let message =
+        format!("{} is committed without waves on running pods before: {right}", label(&flight.release));
+    turn.tell(EventType::Warning, "WavesLeftOut", &view.stage.name, message);
+}
+
+/// A right that the stage cannot do without. Where only files lead to pods, it can do without moving them.
+#[must_use]
+pub fn needed_right<'s>(stage: &Stage, seen: &'s StageSeen) -> Option<&'s MissingRight> {
+    let hinders = |right: &MissingRight| {
+        let mut reached = seen.namespaces.iter().filter(|(_, namespace)| right.keeps_pods(namespace)).peekable();
+        reached.peek().is_none()
+            || reached.any(|(target, _)| !matches!(stage.targets.get(*target), Some(Target::Git(_))))
+    };
+    seen.missing_rights.iter().find(|right| hinders(right))
+}
+
+/// A right for want of which the pods of files get no waves.
+#[must_use]
+pub fn spared_right<'s>(stage: &Stage, seen: &'s StageSeen) -> Option<&'s MissingRight> {
+    seen.missing_rights.iter().find(|right| {
+        let mut reached = seen.namespaces.iter().filter(|(_, namespace)| right.keeps_pods(namespace));
+        reached.any(|(target, _)| matches!(stage.targets.get(*target), Some(Target::Git(_))))
+    })
+}
+
 /// Asks what the files say, and remembers that they say it.
 fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Release) -> State {
     let done = is_done(turn, delivery);
@@ -132,7 +171,7 @@ fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Re
         Some(Answer::Failed(failure)) => return State::Waits(failing(delivery, failure)),
         Some(Answer::Known(seen)) => seen,
     };
-    let FilesSeen { own, files, rejected } = seen;
+    let FilesSeen { own, files, undone_by, rejected } = seen;
     match files {
         Files::Say(head) => {
             remember(view, turn, delivery, own.as_ref().unwrap_or(head));
@@ -145,25 +184,38 @@ fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Re
         Files::Differ(places) if !done && own.is_none() => {
             State::Due(places.clone(), due(delivery, release, rejected.as_ref()))
         }
-        Files::Differ(places) => State::Waits(taken_out(view, turn, delivery, release, places)),
+        Files::Differ(places) => {
+            let place =
+                places.first().map(|place| format!(" ({} {})", place.file, place.path)).unwrap_or_default();
+            let who = undone_by.as_deref().unwrap_or("somebody");
+            let what = format!("{who} took {} out of {} again{place}", label(release), delivery.remote);
+            State::Waits(taken_out(view, turn, delivery, &what))
+        }
     }
 }
 
-/// The commit of this attempt was seen, and the files do not say it any more: people, or a tool, decided otherwise.
-fn taken_out(
-    view: &StageView<'_>,
-    turn: &mut Turn,
-    delivery: &Delivery,
-    release: &Release,
-    places: &[Place],
-) -> Wait {
-    let place = places.first().map(|place| format!(" ({} {})", place.file, place.path)).unwrap_or_default();
-    let message =
-        format!("somebody took {} out of {} again{place}; it is left alone", label(release), delivery.remote);
+/// The commit of this attempt was seen, and the files do not say it any more: a tool, or a person, decided otherwise.
+/// Three commits are made; then it is theirs.
+fn taken_out(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, what: &str) -> Wait {
+    let (id, before) = match delivery.id.rsplit_once('.') {
+        Some((id, before)) => (id, before.parse().unwrap_or(CONTESTED_AFTER)),
+        None => (delivery.id.as_str(), 0),
+    };
+    let undone = before + 1;
+    if undone < CONTESTED_AFTER {
+        turn.status.contested.insert(contest_key(id), Contest { writes: undone, generation: 0 });
+        turn.wake(view.now);
+        return Wait::new("Committing", format!("{what}; it is committed once more"));
+    }
+    let message = format!("{what}, for the third time; it is left alone");
     if turn.status.reason != "Contested" {
         turn.tell(EventType::Warning, "Contested", &view.stage.name, message.clone());
     }
     Wait::new("Contested", message)
+}
+
+fn contest_key(id: &str) -> String {
+    format!("git/{id}")
 }
 
 /// What the files of this target were last seen to be brought to.
@@ -179,7 +231,8 @@ fn is_done(turn: &Turn, delivery: &Delivery) -> bool {
 }
 
 fn target_of(id: &str) -> Option<&str> {
-    id.rsplit_once('/').map(|(_, target)| target)
+    let (_, target) = id.rsplit_once('/')?;
+    Some(target.split_once('.').map_or(target, |(target, _)| target))
 }
 
 fn remember(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, commit: &str) {
@@ -210,8 +263,8 @@ pub fn awaited(view: &StageView<'_>, turn: &Turn, release: &Release) -> Option<W
     })?;
     let mine = || view.live().filter(|pod| pod.seen.target == index && !pod.seen.of_job);
     let have = mine().filter(|pod| pod.asked(release)).count();
-    let end = format!("/{index}");
-    let commit = turn.status.git.iter().find(|held| held.id.ends_with(&end));
+    let number = index.to_string();
+    let commit = turn.status.git.iter().find(|held| target_of(&held.id) == Some(number.as_str()));
     let commit = commit.map(|held| format!(" ({})", held.commit.get(..12).unwrap_or(&held.commit)));
     let message = format!(
         "{} is in {}{}; {have} of {} pods have it",

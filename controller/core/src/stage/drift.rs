@@ -103,7 +103,9 @@ fn repair(view: &StageView<'_>, turn: &mut Turn, release: &Release, drifted: &[&
         return;
     }
     let mut budgets = moves::Budgets::count(view, release, &attempt);
-    for pod in drifted.iter().filter(|p| p.movable() && moves::in_place(view, p) && !p.pinned_to(release)) {
+    // What applies the files puts its own pods right.
+    let ours = |p: &&&PodView<'_>| moves::in_place(view, p) && !moves::applied(view, p);
+    for pod in drifted.iter().filter(|p| p.movable() && !p.pinned_to(release)).filter(ours) {
         let owner = pod.owner();
         let done = turn.status.drift.repairs.get(&owner).copied().unwrap_or(0);
         let full = done == 0 && turn.status.drift.repairs.len() >= COUNTED;

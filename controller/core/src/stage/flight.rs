@@ -74,8 +74,7 @@ pub fn enter(view: &StageView<'_>, turn: &mut Turn, entry: Entry) {
 pub fn waves_of(stage: &Stage, pods: usize, ready: usize) -> Vec<WavePlan> {
     let in_place = stage.targets.iter().any(|t| match t {
         Target::Pods(t) => t.movement == Movement::InPlace,
-        Target::Workloads(_) => true,
-        Target::Git(_) => false,
+        Target::Workloads(_) | Target::Git(_) => true,
     });
     let waves: &[Wave] = match &stage.waves {
         _ if !in_place || pods < MIN_FOR_WAVES => &[],

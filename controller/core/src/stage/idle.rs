@@ -1,6 +1,6 @@
 //! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
 
-use super::{Entry, StageView, Turn, Wait, adopt, current_of, flight, judge, taking_back, templates};
+use super::{Entry, StageView, Turn, Wait, adopt, current_of, deliveries, flight, judge, taking_back, templates};
 use crate::{
     catalogue,
     decision::{EventType, Question},
@@ -50,7 +50,7 @@ fn unready(view: &StageView<'_>) -> Option<Wait> {
     if let Some(conflict) = &view.conflict {
         return Some(Wait::new("Conflicted", format!("{conflict}; change one of the two selectors")));
     }
-    if let Some(right) = view.seen.missing_rights.first() {
+    if let Some(right) = deliveries::needed_right(view.stage, view.seen) {
         return Some(Wait::new("Forbidden", right.to_string()));
     }
     if let Some(message) = templates::left_alone(view) {

@@ -24,6 +24,7 @@ pub mod ticks;
 mod view;
 mod way_back;
 
+pub use deliveries::{needed_right, spared_right};
 pub use flight::{rules_out, soak_of, step_name, waves_of};
 pub use idle::{heard_id, upstream};
 pub use signals::PendingTick;

@@ -84,13 +84,52 @@ fn about_to_restart(view: &StageView<'_>, pod: &PodView<'_>, release: &Release) 
     moved_lately(view, pod) && pod.pinned_to(release) && !pod.runs(release)
 }
 
-/// Running pods of this target may be touched at all.
+/// Running pods of this target may be touched at all. Those of a `git` target where the policy's account may do it: what
+/// applies the files gives the release to the others.
 #[must_use]
 pub fn in_place(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
     match view.target_of(pod) {
         Some(Target::Pods(target)) => target.movement == Movement::InPlace,
         Some(Target::Workloads(_)) => true,
-        Some(Target::Git(_)) | None => false,
+        Some(Target::Git(_)) => {
+            !view.seen.missing_rights.iter().any(|right| right.keeps_pods(&pod.seen.key.namespace))
+        }
+        None => false,
+    }
+}
+
+/// What is taken back in place. What we moved is ours to put back, whatever became of the right.
+#[must_use]
+pub fn goes_back(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    in_place(view, pod) || (applied(view, pod) && pod.seen.moved.is_some())
+}
+
+/// What applies the files gives its pods what they say.
+#[must_use]
+pub fn applied(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+    matches!(view.target_of(pod), Some(Target::Git(_)))
+}
+
+/// How far a step reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Pods in place, whatever they were made from.
+    Wave,
+    /// All pods: those of templates that roll, and of files that are applied, move by themselves.
+    All {
+        /// Changed templates reach their pods.
+        templates_roll: bool,
+    },
+}
+
+impl Reach {
+    fn moves_by_itself(self, view: &StageView<'_>, pod: &PodView<'_>) -> bool {
+        let Self::All { templates_roll } = self else { return false };
+        match view.target_of(pod) {
+            Some(Target::Git(_)) => true,
+            Some(Target::Workloads(_)) => templates_roll,
+            Some(Target::Pods(_)) | None => false,
+        }
     }
 }
 
@@ -167,12 +206,11 @@ pub fn for_batch<'v>(
     view: &'v StageView<'v>,
     release: &Release,
     attempt: &str,
-    template_rolls: bool,
+    reach: Reach,
 ) -> Vec<&'v PodView<'v>> {
     let mut budgets = Budgets::count(view, release, attempt);
     waits_for_it(view, release, attempt)
-        // A workload that rolls its new template out moves its pods itself.
-        .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
+        .filter(|p| !reach.moves_by_itself(view, p))
         .filter(|p| nothing_to_lose(view, p) || budgets.take(p))
         .collect()
 }
@@ -205,19 +243,18 @@ pub fn waits_for_it<'v>(
         .filter(move |p| !p.asked(release) && !edited(p, release, attempt))
 }
 
-/// Why pods that should have `release` may not be moved now, as a sentence. `template_rolls`: those of workloads move
-/// by their templates.
+/// Why pods that should have `release` may not be moved now, as a sentence.
 #[must_use]
 pub fn held_back(
     view: &StageView<'_>,
     release: &Release,
     attempt: &str,
-    template_rolls: bool,
+    reach: Reach,
 ) -> Option<String> {
     let held: Vec<&PodView<'_>> = view
         .live()
         .filter(|p| in_place(view, p) && !p.seen.of_job && !p.asked(release) && !edited(p, release, attempt))
-        .filter(|p| !template_rolls || matches!(view.target_of(p), Some(Target::Pods(_))))
+        .filter(|p| !reach.moves_by_itself(view, p))
         .filter(|p| p.seen.owner_rolling || p.seen.budget_blocked)
         .collect();
     let first = held.first()?;

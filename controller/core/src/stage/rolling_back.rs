@@ -15,7 +15,6 @@ use crate::{
     gates::label,
     image::Release,
     observed::PodPhase,
-    policy::Target,
     status::{Phase, Rollback},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -154,7 +153,7 @@ fn put_pods_back(
     let pods = view
         .live()
         .filter(|p| bad.iter().any(|bad| p.asks_for(bad)) && !p.asked(to))
-        .filter(|p| !p.seen.of_job && moves::in_place(view, p));
+        .filter(|p| !p.seen.of_job && moves::goes_back(view, p));
     for pod in pods {
         if allowed == 0 {
             break;
@@ -165,11 +164,6 @@ fn put_pods_back(
             turn.actions.extend(moves::action(view, pod, to, &rollback.attempt, Purpose::TakeBack));
         }
     }
-}
-
-/// It is put back, by a move of ours or by what applies the repository.
-fn goes_back(view: &StageView<'_>, pod: &PodView<'_>) -> bool {
-    moves::in_place(view, pod) || matches!(view.target_of(pod), Some(Target::Git(_)))
 }
 
 /// Over when no pod has run the bad contents for the sweep's time. Pods that are never touched (Jobs, `AtBirth`, the
@@ -186,7 +180,7 @@ fn finish_if_clean(
         .pods
         .iter()
         .filter(|p| bad_here.iter().any(|bad| p.touches(bad)))
-        .filter(|p| !p.seen.mirror && !p.seen.ignored && !p.seen.of_job && goes_back(view, p))
+        .filter(|p| !p.seen.mirror && !p.seen.ignored && !p.seen.of_job && (moves::in_place(view, p) || moves::applied(view, p)))
         .filter(|p| !matches!(p.seen.phase, PodPhase::Succeeded | PodPhase::Failed));
     let left: BTreeSet<String> = left.map(PodView::name).collect();
     let bad = label(&rollback.bad);

@@ -4,8 +4,7 @@ use crate::World;
 use lockkeeper_core::{
     image::{Digest, ImageRef},
     pin::PinSpec,
-    policy::{Namespaces, Target},
-    status::{StageStatus, Status},
+    status::{StageStatus, Status, Step},
 };
 
 /// One move of a pod.
@@ -52,6 +51,25 @@ pub fn pinned(world: &World, status: &Status, namespace: &str, spec: &PinSpec, f
     }
 }
 
+/// One commit: given only to what every wave of the stage has soaked on, taken back only with the Quarantine.
+pub fn committed(world: &World, status: &Status, image: &str, takes_back: bool, found: &mut Vec<String>) {
+    let Some(digest) = image.parse::<ImageRef>().ok().and_then(|image| image.digest().cloned()) else {
+        found.push(format!("I3: {image} was committed, without a digest"));
+        return;
+    };
+    not_quarantined(world, &digest, "a file", found);
+    may_be_written(world, "a file", found);
+    let flights = status.stages.iter().filter_map(|s| s.flight.as_ref());
+    let given = flights.filter(|f| f.release.answers_to(&digest)).any(|f| f.step == Step::All);
+    let rollbacks = status.stages.iter().filter_map(|s| s.rollback.as_ref());
+    let back = rollbacks
+        .filter(|r| r.to.as_ref().is_some_and(|to| to.answers_to(&digest)))
+        .any(|r| r.quarantine.is_none() || world.quarantine_of(&r.bad).is_some());
+    if !(if takes_back { back } else { given }) {
+        found.push(format!("I6: {image} was committed (taking back: {takes_back}), and no stage is that far"));
+    }
+}
+
 fn may_be_written(world: &World, what: &str, found: &mut Vec<String>) {
     if world.stale_since.is_some() {
         found.push(format!("I8: {what} was written with stale watches"));
@@ -72,19 +90,7 @@ fn not_quarantined(world: &World, digest: &Digest, what: &str, found: &mut Vec<S
 fn whose(world: &World, name: &str) -> Option<(usize, String)> {
     let pod = world.pods.iter().find(|p| name.ends_with(&format!("/{}", p.name)))?;
     let owner = &world.owners[pod.owner];
-    let index = world.policy.stages.iter().position(|s| {
-        s.targets.iter().any(|t| match t {
-            Target::Pods(t) => {
-                t.match_labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
-                    && match &t.namespaces {
-                        Namespaces::Own => owner.namespace == world.policy.namespace,
-                        Namespaces::Named(names) => names.contains(&owner.namespace),
-                        Namespaces::Matching(_) => false,
-                    }
-            }
-            Target::Workloads(_) | Target::Git(_) => false,
-        })
-    })?;
+    let index = world.stage_of(owner)?;
     Some((index, pod.moved.as_ref()?.attempt.clone()))
 }
 

@@ -1,7 +1,11 @@
 //! The incident with short soaks and few pods, for tests that compare how it ends: not its pace.
 
-use super::{owner, panics_in_prod, policy, wave};
+use super::{REPOSITORY, labels, owner, panics_in_prod, policy, wave};
 use jiff::{SignedDuration, Timestamp};
+use lockkeeper_core::{
+    git::{FileEdit, GitTarget, Remote},
+    policy::{Namespaces, Policy, Target},
+};
 use lockkeeper_sim::{
     Behaviour, World, WorldSettings, release,
     watchman::{Watchman, run_until, settle},
@@ -11,8 +15,27 @@ use std::collections::{BTreeMap, BTreeSet};
 const STEP: SignedDuration = SignedDuration::from_secs(60);
 
 /// Before anything happens: three stages, and every pod runs 0.28.0.
-fn world() -> World {
+pub fn world() -> World {
+    world_of(policy())
+}
+
+/// The same with `prod` delivered through a repository, whose file names `latest`.
+pub fn world_through_git() -> World {
     let mut policy = policy();
+    let remote = Remote { url: "https://git.example.com/x".into(), branch: "main".into(), secret: None };
+    policy.stages[2].targets = vec![Target::Git(GitTarget {
+        remote: remote.clone(),
+        edits: vec![FileEdit::Marker { path: String::new() }],
+        namespaces: Namespaces::Named(vec!["prod".to_owned()]),
+        match_labels: labels(),
+        containers: vec!["otel".to_owned()],
+    })];
+    let mut world = world_of(policy);
+    world.add_branch(remote, &format!("{REPOSITORY}:latest"));
+    world
+}
+
+fn world_of(mut policy: Policy) -> World {
     for stage in &mut policy.stages {
         stage.soak = SignedDuration::from_mins(3);
         stage.waves = Some(vec![wave(2, 15), wave(4, 3)]);
@@ -61,6 +84,8 @@ struct End {
     pins: BTreeSet<(String, String, Option<String>, bool)>,
     quarantines: BTreeSet<String>,
     verified: BTreeMap<String, Vec<(String, String)>>,
+    files: Vec<String>,
+    commits: Vec<String>,
     phases: Vec<String>,
 }
 
@@ -84,6 +109,8 @@ fn end_of(world: &World) -> End {
         pins: pins.collect(),
         quarantines: world.quarantines.iter().map(|q| q.name.clone()).collect(),
         verified: verified.collect(),
+        files: world.branches.files.values().cloned().collect(),
+        commits: world.branches.commits.iter().map(|(_, says)| says.clone()).collect(),
         phases: world.stored.stages.iter().map(|s| format!("{} {:?}", s.name, s.phase)).collect(),
     }
 }
@@ -111,8 +138,8 @@ pub struct Ends {
 }
 
 impl Ends {
-    fn of_a_clean_run() -> Self {
-        let (mut clean, mut watchman) = (world(), Watchman::default());
+    fn of_a_clean_run(world: World) -> Self {
+        let (mut clean, mut watchman) = (world, Watchman::default());
         let start = clean.now;
         play(&mut clean, &mut watchman, start);
         assert_eq!(watchman.violations, Vec::<String>::new());
@@ -147,10 +174,10 @@ impl Ends {
     }
 }
 
-/// Goes through the story; `each` takes branches from its passes, and has them judged.
-pub fn walk(mut each: impl FnMut(&Pass, &mut Ends)) -> Ends {
-    let mut ends = Ends::of_a_clean_run();
-    let (mut trunk, mut watchman) = (world(), Watchman::default());
+/// Goes through the story in this world; `each` takes branches from its passes, and has them judged.
+pub fn walk(world: &World, mut each: impl FnMut(&Pass, &mut Ends)) -> Ends {
+    let mut ends = Ends::of_a_clean_run(world.clone());
+    let (mut trunk, mut watchman) = (world.clone(), Watchman::default());
     let mut alike = 0;
     let mut events = story(ends.start).into_iter().peekable();
     while let Some((at, event)) = events.peek().copied() {
@@ -164,7 +191,7 @@ pub fn walk(mut each: impl FnMut(&Pass, &mut Ends)) -> Ends {
             let before = (trunk.clone(), watchman.clone());
             let writes = trunk.reconcile(None).writes;
             watchman.look(&trunk);
-            let over = writes == 0 && before.0.questions == trunk.questions;
+            let over = writes == 0 && before.0.asks() == trunk.asks();
             let acted = trunk.records.len() > before.0.records.len();
             alike += usize::from(writes > 0 && !acted);
             let telling = acted || (writes > 0 && alike % 10 == 0);

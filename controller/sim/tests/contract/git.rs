@@ -3,14 +3,15 @@
 use super::{Story, stages};
 use lockkeeper_core::{
     decide,
-    decision::Decision,
+    decision::{Action, Decision, PodMove, Purpose},
     git::{Commit, Delivery, FileEdit, Files, FilesSeen, GitTarget, Place, Remote},
     image::{Release, Tag},
     observed::{Answer, Failure, Observed, PodSeen},
     policy::{Namespaces, Policy, Target},
     status::{Phase, Status},
 };
-use lockkeeper_sim::release;
+use jiff::SignedDuration;
+use lockkeeper_sim::{Effect, Record, World, release};
 
 /// A policy whose one stage is delivered through a repository, what its file says, and what applies it.
 struct Table {
@@ -25,6 +26,9 @@ struct Table {
     applied: String,
     fails: bool,
     commits: Vec<Commit>,
+    undone_by: Option<String>,
+    /// Moves that put a pod back.
+    put_back: usize,
 }
 
 impl Table {
@@ -50,6 +54,8 @@ impl Table {
             applied: old,
             fails: false,
             commits: Vec::new(),
+            undone_by: None,
+            put_back: 0,
         };
         table.passes(4);
         assert_eq!(table.reason(), (Phase::Idle, "Adopted"));
@@ -72,7 +78,7 @@ impl Table {
             let (file, path) = ("app.yaml".to_owned(), "image".to_owned());
             Files::Differ(vec![Place { file, path, from: self.file.clone() }])
         };
-        Answer::Known(FilesSeen { own, files, rejected: None })
+        Answer::Known(FilesSeen { own, files, undone_by: self.undone_by.clone(), rejected: None })
     }
 
     fn seen(&self) -> Observed {
@@ -97,7 +103,12 @@ impl Table {
 
     fn pass(&mut self) -> Decision {
         let decision = decide(&self.policy, &self.seen(), self.story.world.now);
-        assert!(decision.actions.is_empty(), "nothing else is written: {:?}", decision.actions);
+        for action in &decision.actions {
+            let Action::MovePod(PodMove { purpose: Purpose::TakeBack, .. }) = action else {
+                panic!("nothing else is written: {action:?}");
+            };
+            self.put_back += 1;
+        }
         self.status = decision.status.clone();
         self.asked = decision.deliveries.iter().cloned().collect();
         self.story.world.now += jiff::SignedDuration::from_secs(30);
@@ -169,8 +180,10 @@ fn what_is_quarantined_goes_back_by_a_commit_and_is_over_when_the_pods_are_back(
     table.apply();
     table.passes(4);
     table.story.world.quarantine_by_person(&bad);
+    assert_eq!(table.put_back, 0);
     table.passes(8);
     assert_eq!(table.commits.len(), 2, "{:?}", table.reason());
+    assert!(table.put_back > 0, "and in place at once");
     assert!(table.commits[1].takes_back && table.commits[1].delivery.digest == release("0.28.0").digest);
     assert_eq!(table.status.stages[0].phase, Phase::RollingBack, "the pods still have it");
     table.apply();
@@ -196,20 +209,28 @@ fn files_that_never_named_it_are_not_touched_by_taking_it_back() {
 }
 
 #[test]
-fn g4_what_somebody_takes_out_again_is_left_alone_and_put_back_in_the_end() {
+fn g4_k14_what_somebody_takes_out_again_is_left_alone_after_three_commits_and_put_back_in_the_end() {
     let mut table = Table::new();
     table.story.good("0.29.0");
-    table.passes(6);
-    table.file = format!("{}:0.28.0", crate::common::REPOSITORY);
-    // Gone from the history, too: what was seen counts.
-    table.marks.clear();
+    let old = table.file.clone();
+    for undone in 1..=4 {
+        table.passes(6);
+        assert_eq!(table.commits.len(), undone.min(3), "{:?}", table.reason());
+        table.file.clone_from(&old);
+        // Gone from the history, too: what was seen counts.
+        table.marks.clear();
+        table.undone_by = Some("kim".to_owned());
+    }
     table.passes(20);
-    assert_eq!((table.commits.len(), table.reason()), (1, (Phase::Applying, "Contested")));
+    assert_eq!((table.commits.len(), table.reason()), (3, (Phase::Applying, "Contested")));
     assert_eq!(table.told("Contested"), 1);
+    assert!(table.status.stages[0].message.contains("kim took"), "{}", table.status.stages[0].message);
+    let ids: Vec<&str> = table.commits.iter().filter_map(|c| c.delivery.id.rsplit_once('/')).map(|c| c.1).collect();
+    assert_eq!(ids, ["0", "0.1", "0.2"], "each write has its own name");
     table.passes(260);
     assert_eq!(
         (table.commits.len(), table.status.stages[0].phase),
-        (1, Phase::Blocked),
+        (3, Phase::Blocked),
         "the time is bounded"
     );
     assert_eq!(table.reason().1, "Inconclusive");
@@ -225,6 +246,33 @@ fn what_nobody_applies_ends_in_a_reason_and_is_taken_back_by_a_commit() {
     let message = &table.status.stages[0].message;
     assert_eq!(table.reason(), (Phase::Blocked, "Inconclusive"));
     assert!(message.contains("0 of 2 pods have it") && message.contains("main of https://"), "{message}");
+}
+
+#[test]
+fn without_the_right_to_patch_pods_it_is_committed_without_waves_and_said() {
+    let mut world = crate::common::incident::world_through_git();
+    world.forbidden.insert("prod".to_owned());
+    let minutes = |world: &mut World, n: i64| {
+        world.run_for(SignedDuration::from_mins(n), SignedDuration::from_mins(1));
+    };
+    minutes(&mut world, 3);
+    for version in ["0.28.1", "0.28.2"] {
+        world.push(&release(version), &[version, "latest"], lockkeeper_sim::Behaviour::default());
+        minutes(&mut world, 100);
+        let good = release(version).digest;
+        let in_prod = world.pods.iter().filter(|p| world.owners[p.owner].namespace == "prod");
+        assert!(in_prod.clone().all(|p| p.running.as_ref() == Some(&good)), "{:#?}", world.stored.stages[2]);
+        let moved = |r: &Record| matches!(&r.what, Effect::Moved { pod, .. } if pod.starts_with("prod/"));
+        assert!(!world.records.iter().any(moved), "nothing of ours moves them");
+        let condition = world.stored.conditions.iter().find(|c| c.kind == "WavesInPlace").unwrap();
+        let wanted = "prod: a release is committed without waves on running pods: system:serviceaccount";
+        assert!(condition.status == "False" && condition.message.starts_with(wanted), "{condition:?}");
+        let ready = world.stored.conditions.iter().find(|c| c.kind == "Ready").unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "UpToDate"), "it stops nothing");
+    }
+    assert_eq!(world.branches.commits.len(), 2);
+    let told = |r: &&Record| matches!(&r.what, Effect::Told(e) if e.reason == "WavesLeftOut");
+    assert_eq!(world.records.iter().filter(told).count(), 2, "once for each release");
 }
 
 #[test]

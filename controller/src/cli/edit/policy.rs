@@ -90,9 +90,9 @@ fn one(
             let file = KUSTOMIZATIONS.iter().map(|name| place.join(name)).find(|file| file.exists());
             Ok((Asked::Kustomize { pin, name: name.clone() }, vec![Source::read(&file.unwrap_or(place))?]))
         }
-        FileEdit::HelmValues { image, .. } => {
-            let path = image.parse().map_err(|error| {
-                Failure::Usage(format!("--file: the edit's image {} is wrong: {error}", shown(image)))
+        FileEdit::HelmValues { image: at, .. } | FileEdit::Path { at, .. } => {
+            let path = at.parse().map_err(|error| {
+                Failure::Usage(format!("--file: the edit's path {} is wrong: {error}", shown(at)))
             })?;
             Ok((Asked::HelmValues { path, pin }, vec![Source::read(&place)?]))
         }

@@ -8,6 +8,8 @@ use futures::{StreamExt as _, stream};
 use lockkeeper_core::policy::{Movement, Target};
 use std::collections::BTreeSet;
 
+/// What becomes of a `git` target whose pods may not be moved.
+const NO_WAVES: &str = "; without it a release is committed with no waves on running pods before";
 /// Reviews at once.
 const PARALLEL: usize = 8;
 
@@ -18,6 +20,8 @@ struct Need {
     group: String,
     resource: String,
     namespace: String,
+    /// What happens without it, where the stage can do without.
+    without: &'static str,
 }
 
 /// What is missing, as sentences. `reach` is each stage's targets and the namespaces that they reach.
@@ -34,12 +38,12 @@ pub async fn missing(
 
 async fn ask(rights: &dyn Rights, identity: &Identity, need: Need) -> Option<String> {
     let account = format!("ServiceAccount {}/{}", identity.namespace, identity.service_account);
-    let Need { verb, group, resource, namespace } = need;
+    let Need { verb, group, resource, namespace, without } = need;
     let shown = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
     match rights.may(identity, verb, &group, &resource, &namespace).await {
         Ok(true) => None,
         Ok(false) => Some(format!(
-            "{account} may not {verb} {shown} in namespace {namespace}; grant it by a Role and a RoleBinding there"
+            "{account} may not {verb} {shown} in namespace {namespace}; grant it by a Role and a RoleBinding there{without}"
         )),
         Err(error) => {
             Some(format!("whether {account} may {verb} {shown} in {namespace} is not known: {error}"))
@@ -51,27 +55,27 @@ fn needs(reach: &[(&[Target], BTreeSet<&str>)], kinds: &[WorkloadKind]) -> BTree
     let mut needs = BTreeSet::new();
     for (targets, namespaces) in reach {
         for namespace in namespaces {
-            let mut need = |verb, group: &str, resource: &str| {
+            let mut need = |verb, group: &str, resource: &str, without| {
                 let (group, resource) = (group.to_owned(), resource.to_owned());
-                needs.insert(Need { verb, group, resource, namespace: (*namespace).to_owned() });
+                needs.insert(Need { verb, group, resource, namespace: (*namespace).to_owned(), without });
             };
             for target in *targets {
                 match target {
                     Target::Pods(target) => {
                         for verb in ["create", "update", "delete"] {
-                            need(verb, lockkeeper_api::names::GROUP, "imagepins");
+                            need(verb, lockkeeper_api::names::GROUP, "imagepins", "");
                         }
                         if target.movement == Movement::InPlace {
-                            need("patch", "", "pods");
+                            need("patch", "", "pods", "");
                         }
                     }
                     // What applies the files has rights of its own.
-                    Target::Git(_) => {}
+                    Target::Git(_) => need("patch", "", "pods", NO_WAVES),
                     Target::Workloads(target) => {
-                        need("patch", "", "pods");
+                        need("patch", "", "pods", "");
                         let named = |kind: &&WorkloadKind| target.kinds.iter().any(|name| kind.is(name));
                         for kind in kinds.iter().filter(named) {
-                            need("patch", &kind.group, &kind.plural);
+                            need("patch", &kind.group, &kind.plural, "");
                         }
                     }
                 }

@@ -253,6 +253,7 @@ impl Chronicle {
             Effect::Noticed(_)
             | Effect::Status
             | Effect::Pinned { .. }
+            | Effect::Committed { .. }
             | Effect::Unpinned { .. }
             | Effect::Orphaned { .. } => {}
         }

@@ -6,7 +6,7 @@ use crate::{
         Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
         RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
         cloud::Account,
-        git::{Branches, Errand, GitError},
+        git::{Branches, Errand, GitAccess, GitError},
         notify::{Destination, Message, Notifier, NotifyError},
         signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
     },
@@ -85,7 +85,7 @@ impl SignalSource for Fake {
 impl Branches for Fake {
     fn visit<'a>(
         &'a self,
-        _: &'a SignalAccess,
+        _: &'a GitAccess,
         remote: &'a Remote,
         errands: &'a [Errand],
         _: &'a Fence,
@@ -102,7 +102,7 @@ impl Branches for Fake {
                 None => files.clone(),
             };
             let seen =
-                errands.iter().map(|errand| FilesSeen { own: None, files: said(errand), rejected: None });
+                errands.iter().map(|errand| FilesSeen { own: None, files: said(errand), undone_by: None, rejected: None });
             Ok(seen.collect())
         })
     }

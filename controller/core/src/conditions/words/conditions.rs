@@ -18,6 +18,11 @@ pub const TYPES: &[Word] = &[
         "correct or remove them",
     ),
     word(
+        "WavesInPlace",
+        "`False`: files of a repository are delivered without waves on running pods before, as the account lacks the right to patch them; not there otherwise",
+        "grant it by a Role and a RoleBinding, or take the risk: what applies the files then brings a release to all pods at once",
+    ),
+    word(
         "Notified",
         "whether messages to those whom `spec.notify` or the installation names arrive; not there before the first one",
         "the message says why not",

@@ -21,6 +21,11 @@ pub const EVENTS: &[Word] = &[
     word("Adopted", "what a stage runs is kept as its stable release", ""),
     word("ApprovalRequired", "a release waits for approvals", "an Intervention `Approve`"),
     word("PromotionStarted", "a release enters a stage", ""),
+    word(
+        "WavesLeftOut",
+        "files of a repository are committed without waves on running pods before; the message names the right that is missing",
+        "see the condition `WavesInPlace`",
+    ),
     word("Widening", "a wave has soaked; the next one, or the whole stage, follows", ""),
     word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
     word("Suspect", "the evidence is against one pod or one node only", "look at that pod"),

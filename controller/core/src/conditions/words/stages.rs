@@ -144,7 +144,7 @@ pub const WAITS: &[Word] = &[
     ),
     word(
         "Contested",
-        "another manager keeps setting the image of a workload back, or somebody took the release out of the files again; the message names what",
+        "another manager keeps setting the image of a workload back, or somebody took the release out of the files three times; the message names whom",
         "target `pods`, or leave that field out there; ends at `maxSoak`",
     ),
     word(
