@@ -31,6 +31,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// Who may read and push.
 pub const USER: (&str, &str) = ("deploy-bot", "a-secret-of-the-test");
+/// The same as a bearer token, once the server asks for it.
+pub const TOKEN: &str = "a-token-of-the-test";
 /// What the stand-in reads.
 pub const FILE: &str = "clusters/prod/collector.yaml";
 /// Most bytes of a push.
@@ -53,6 +55,8 @@ struct Served {
     landed: watch::Sender<usize>,
     /// Replies to pushes wait while this is so.
     held: watch::Sender<bool>,
+    /// The `Authorization` that is let in.
+    wanted: watch::Sender<String>,
 }
 
 impl Drop for GitServer {
@@ -87,8 +91,13 @@ impl GitServer {
             .with_single_cert(vec![made.cert.der().clone()], key)?;
         let inner = TcpListener::bind("127.0.0.1:0").await?;
         let host = inner.local_addr()?.to_string();
-        let served =
-            Arc::new(Served { root, landed: watch::Sender::new(0), held: watch::Sender::new(false) });
+        let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", USER.0, USER.1)));
+        let served = Arc::new(Served {
+            root,
+            landed: watch::Sender::new(0),
+            held: watch::Sender::new(false),
+            wanted: watch::Sender::new(basic),
+        });
         let listener = Listener { inner, tls: TlsAcceptor::from(Arc::new(config)) };
         let router = Router::new().fallback(answer).with_state(Arc::clone(&served));
         let serving = tokio::spawn(async move {
@@ -130,6 +139,11 @@ impl GitServer {
     /// From now on the reply to a push waits, until it is told to go on.
     pub fn hold_replies(&self, hold: bool) {
         self.served.held.send_replace(hold);
+    }
+
+    /// From now on it lets in who has the token, and nobody else.
+    pub fn only_token(&self) {
+        self.served.wanted.send_replace(format!("Bearer {TOKEN}"));
     }
 
     /// How many pushes have landed.
@@ -222,7 +236,7 @@ async fn answer(State(served): State<Arc<Served>>, request: Request) -> Response
 
 async fn serve(served: &Served, request: Request) -> Result<Response> {
     let (head, body) = request.into_parts();
-    let wanted = format!("Basic {}", STANDARD.encode(format!("{}:{}", USER.0, USER.1)));
+    let wanted = served.wanted.borrow().clone();
     if head.headers.get("authorization").is_none_or(|given| *given != *wanted) {
         return Ok((StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic realm=\"git\"")]).into_response());
     }

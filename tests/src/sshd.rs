@@ -44,7 +44,7 @@ impl Sshd {
         let shown = place.display();
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {shown}/host\nPidFile none\nUsePAM no\nStrictModes no\n\
-             AuthorizedKeysFile {shown}/authorized_keys\nAuthenticationMethods publickey\nPermitRootLogin yes\n"
+             AuthorizedKeysFile {shown}/authorized_keys\nAuthenticationMethods publickey\nPermitRootLogin yes\nAcceptEnv GIT_PROTOCOL\n"
         );
         std::fs::write(place.join("config"), &config)?;
         std::fs::write(place.join("other-config"), config.replace("/host\n", "/other-host\n"))?;

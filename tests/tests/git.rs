@@ -1,8 +1,11 @@
 //! `git` targets: the real `http-backend` of git over HTTPS, a stand-in for the tool that applies the repository, and a
 //! real API server, kube-controller-manager and registry with simulated nodes.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
-use e2e::git::{FILE, GitServer, USER};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use e2e::git::{FILE, GitServer, TOKEN, USER};
 use e2e::install::{install, start_controller_with};
 use e2e::scene::Scene;
 use e2e::sshd::Sshd;
@@ -19,10 +22,14 @@ fn written(namespace: &str, image: &str) -> String {
     )
 }
 
-/// The Secret, and that the promoter may read it.
-async fn credential(scene: &Scene<'_>, data: Value) -> Result<()> {
+/// The Secret with these values and no others, and that the promoter may read it.
+async fn credential(scene: &Scene<'_>, values: &[(&str, &str)]) -> Result<()> {
+    let data: BTreeMap<&str, String> =
+        values.iter().map(|(key, value)| (*key, STANDARD.encode(value))).collect();
     scene
-        .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "stringData": data}))
+        .apply(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "data": data}),
+        )
         .await?;
     let group = "rbac.authorization.k8s.io";
     let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["deploy-bot"], "verbs": ["get"]}]);
@@ -73,7 +80,9 @@ fn target(url: &str) -> Value {
 /// How many moves of running pods to this release there were, as the API server has them on record.
 fn moved_to(scene: &Scene<'_>, release: &Pushed) -> Result<usize> {
     let moves = scene.writes_of("pods")?;
-    let of = |event: &AuditEvent| event.request_object.as_ref().is_some_and(|body| body.to_string().contains(&release.digest));
+    let of = |event: &AuditEvent| {
+        event.request_object.as_ref().is_some_and(|body| body.to_string().contains(&release.digest))
+    };
     Ok(moves.iter().filter(|event| event.verb == "patch" && of(event)).count())
 }
 
@@ -94,8 +103,9 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
             scene.apply(scene.deployment("shop", PODS, &first)).await?;
             scene.all_run(&old.digest, PODS).await?;
             server.apply_to(scene.api(), "shop");
-            let data = json!({"username": USER.0, "password": USER.1, "ca.crt": server.certificate});
-            credential(&scene, data).await?;
+            let certificate = server.certificate.clone();
+            let authority = ("ca.crt", certificate.as_str());
+            credential(&scene, &[("username", USER.0), ("password", USER.1), authority]).await?;
             scene.apply(scene.policy(&target(&server.url()))).await?;
             scene.holds(&old.digest).await.context("adoption")?;
             ensure!(server.commits().await?.len() == 1, "adoption commits nothing");
@@ -117,6 +127,9 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
             controller.restart().await?;
             delivered(&scene, &server, &newer, "0.28.2", 3).await.context("after the kill")?;
 
+            // The credential is rotated, and is another kind of one.
+            server.only_token();
+            credential(&scene, &[("token", TOKEN), authority]).await?;
             let put_back = moved_to(&scene, &new)?;
             scene
                 .apply(json!({
@@ -132,7 +145,9 @@ fn g2_through_git_a_release_is_one_commit_though_the_controller_is_killed_and_go
             for resource in ["deployments", "imagepins"] {
                 ensure!(scene.writes_of(resource)?.is_empty(), "{resource} are the tool's to write");
             }
-            ensure!(!controller.log()?.contains(USER.1), "the password is in the log");
+            for secret in [USER.1, TOKEN] {
+                ensure!(!controller.log()?.contains(secret), "a credential is in the log");
+            }
             scene.finish().await?;
             controller.terminate().await
         },
@@ -150,13 +165,16 @@ fn g5_over_ssh_a_release_is_committed_and_a_server_with_another_host_key_is_told
             let first = format!("{}:0.28.0", test.bed.registry().repository(&format!("{namespace}/otel")));
             let mut server = GitServer::start(&written(&namespace, &first)).await?;
             let ssh = Sshd::start().await?;
-            let controller = start_controller_with(test.bed, "lockkeeper", &["--allow-host", &ssh.host]).await?;
+            let controller =
+                start_controller_with(test.bed, "lockkeeper", &["--allow-host", &ssh.host]).await?;
             let scene = Scene::on(test.bed, test.admin.clone(), namespace, &controller).await?;
             let old = scene.push_first().await?;
             scene.apply(scene.deployment("shop", PODS, &first)).await?;
             scene.all_run(&old.digest, PODS).await?;
             server.apply_to(scene.api(), "shop");
-            credential(&scene, json!({"identity": ssh.identity, "known_hosts": ssh.known_hosts()?})).await?;
+            let known_hosts = ssh.known_hosts()?;
+            credential(&scene, &[("identity", ssh.identity.as_str()), ("known_hosts", known_hosts.as_str())])
+                .await?;
             scene.apply(scene.policy(&target(&server.url_over(&ssh)))).await?;
             scene.holds(&old.digest).await.context("adoption")?;
             let new = scene.push("0.28.1").await?;

@@ -71,6 +71,8 @@ pub const LABELS: usize = 16;
 pub const EDITS: usize = 16;
 /// Longest path within a repository, and longest name of a branch.
 pub const PATH: usize = 255;
+/// Longest template of a commit's message.
+pub const MESSAGE: usize = 1000;
 /// Containers named by a target.
 pub const CONTAINERS: usize = 16;
 /// Kinds named by a `workloads` target.

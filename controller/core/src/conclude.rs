@@ -250,7 +250,8 @@ fn waves_in_place(policy: &Policy, seen: &Observed, status: &mut Status, now: Ti
     let both = policy.stages.iter().zip(&seen.stages);
     match both.clone().find_map(|(stage, seen)| Some((stage, spared_right(stage, seen)?))) {
         Some((stage, right)) => {
-            let message = format!("{}: a release is committed without waves on running pods: {right}", stage.name);
+            let message =
+                format!("{}: a release is committed without waves on running pods: {right}", stage.name);
             set(status, policy, now, "WavesInPlace", "False", "Forbidden", &message);
         }
         None => status.conditions.retain(|c| c.kind != "WavesInPlace"),

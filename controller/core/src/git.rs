@@ -35,6 +35,53 @@ pub struct Remote {
     pub branch: String,
     /// The Secret of the policy's namespace with the credential.
     pub secret: Option<String>,
+    /// What commits on it are like.
+    pub style: CommitStyle,
+}
+
+/// What commits are like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitStyle {
+    /// What the message says before its trailers, with [`VARIABLES`] in it; none: what it usually says.
+    pub message: Option<String>,
+    /// Name and mail address; none: Lockkeeper's own.
+    pub author: Option<(String, String)>,
+    /// The Secret of the policy's namespace with the key that signs.
+    pub signing: Option<String>,
+}
+
+/// What stands for something in a message, as `$(stage)`. Nothing else does, and what is put in is not read again.
+pub const VARIABLES: [&str; 8] =
+    ["action", "policy", "namespace", "stage", "image", "tag", "digest", "attempt"];
+
+/// Why a text is no template of a message, if it is none.
+#[must_use]
+pub fn wrong_message(text: &str) -> Option<String> {
+    if text.lines().next().is_none_or(|line| line.trim().is_empty()) {
+        return Some("has no first line".to_owned());
+    }
+    if text.contains(|c: char| c.is_control() && c != '\n') {
+        return Some("holds a control character".to_owned());
+    }
+    if text.to_ascii_lowercase().contains("lockkeeper-") {
+        return Some("holds Lockkeeper-, which only trailers begin with".to_owned());
+    }
+    let mut parts = text.split("$(");
+    parts.next();
+    let unknown = parts.find_map(|part| {
+        let name = part.split_once(')').map(|(name, _)| name);
+        let known = name.is_some_and(|name| VARIABLES.contains(&name));
+        (!known).then(|| name.unwrap_or(part).chars().take(20).collect::<String>())
+    })?;
+    Some(format!("has $({unknown}), and knows only {}", VARIABLES.join(", ")))
+}
+
+/// Why a text is no name or mail address of an author, if it is none.
+#[must_use]
+pub fn wrong_author(text: &str) -> Option<&'static str> {
+    let wrong = |c: char| c.is_control() || "<>".contains(c);
+    (text.trim().is_empty() || text.contains(wrong))
+        .then_some("is empty, or holds <, > or a control character")
 }
 
 impl fmt::Display for Remote {
@@ -317,5 +364,20 @@ mod tests {
         let other = Digest::of(b"two");
         assert!(!place(&format!("ghcr.io/a/b:0.28.0@{other}")).names(&release));
         assert!(!place("ghcr.io/a/b:10.28.0").names(&release) && !place("").names(&release));
+    }
+
+    #[test]
+    fn row_36_a_message_knows_its_variables_and_no_code() {
+        assert_eq!(
+            wrong_message("chore: $(action) $(image) in $(stage)\n\nby $(namespace)/$(policy) $"),
+            None
+        );
+        for text in ["", "\nx", "$(secret)", "$(tag", "$($(tag))", "a\u{1b}b", "x\n\nlockkeeper-attempt: y"] {
+            assert!(wrong_message(text).is_some(), "{text}");
+        }
+        assert_eq!(wrong_author("Deploy Bot"), None);
+        for text in ["", "a <b>", "a\nb"] {
+            assert!(wrong_author(text).is_some(), "{text}");
+        }
     }
 }

@@ -13,6 +13,8 @@ const OTHERS: &[&str] = &[
     "True",
     "False",
     "Unknown",
+    // A category in the log of git, beside `GitFailed`.
+    "HostKeyUnknown",
     // A file's name, and who commits.
     "Kustomization",
     "Lockkeeper",

@@ -4,7 +4,7 @@ use crate::{EvidencePoint, World};
 use jiff::SignedDuration;
 use lockkeeper_core::{
     decide,
-    decision::{Action, Decision, Event, PodMove, Question, QuarantineDraft},
+    decision::{Action, Decision, Event, PodMove, QuarantineDraft, Question},
     facts::Facts,
     git::Delivery,
     image::Digest,
@@ -107,8 +107,9 @@ impl World {
         if self.settings.trace_evidence {
             self.trace(&seen);
         }
-        let Decision { status, actions, commits, deliveries, questions, asked, events, next_deadline, .. } =
-            decide(&self.policy, &seen, self.now);
+        let Decision {
+            status, actions, commits, deliveries, questions, asked, events, next_deadline, ..
+        } = decide(&self.policy, &seen, self.now);
         self.questions = questions;
         self.branches.asked = deliveries.into_iter().collect();
         self.measure(&asked);

@@ -51,7 +51,8 @@ impl World {
         let mark = commit.delivery.mark();
         let Some(says) = self.branches.files.get_mut(remote) else { return false };
         let made = self.branches.commits.iter().any(|(other, _)| *other == mark);
-        let Some(repository) = repositories.first().filter(|_| !made && commit.expects == [place(says)]) else {
+        let Some(repository) = repositories.first().filter(|_| !made && commit.expects == [place(says)])
+        else {
             return false;
         };
         let tag = tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();

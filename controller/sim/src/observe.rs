@@ -1,6 +1,6 @@
 //! The world as the controller's adapters would show it.
 
-use crate::World;
+use crate::{Owner, World};
 use lockkeeper_core::{
     decision::Question,
     health::Fingerprint,
@@ -10,6 +10,7 @@ use lockkeeper_core::{
         Answer, Answers, BirthForm, BirthPinning, Catalogue, ContainerKind, ContainerSeen, Failure,
         MissingRight, ObjectKey, Observed, Owner as OwnerSeen, PodPhase, PodSeen, StageSeen,
     },
+    policy::Namespaces,
     select::rank,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -150,6 +151,36 @@ impl World {
             }
         }
         answers
+    }
+
+    /// The namespaces a target reaches into, sorted.
+    #[must_use]
+    pub fn namespaces_of(&self, namespaces: &Namespaces) -> Vec<String> {
+        match namespaces {
+            Namespaces::Own => vec![self.policy.namespace.clone()],
+            Namespaces::Named(names) => names.clone(),
+            Namespaces::Matching(labels) => {
+                let matching = self
+                    .settings
+                    .namespaces
+                    .iter()
+                    .filter(|(_, has)| labels.iter().all(|(k, v)| has.get(k) == Some(v)));
+                matching.map(|(name, _)| name.clone()).collect()
+            }
+        }
+    }
+
+    /// The first stage that an owner's pods belong to.
+    #[must_use]
+    pub fn stage_of(&self, owner: &Owner) -> Option<usize> {
+        self.policy.stages.iter().position(|stage| {
+            stage.targets.iter().any(|target| {
+                target.of_pods().is_some_and(|(labels, _)| {
+                    labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
+                        && self.namespaces_of(target.namespaces()).contains(&owner.namespace)
+                })
+            })
+        })
     }
 
     fn stage(&self, index: usize) -> StageSeen {

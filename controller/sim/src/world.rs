@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
     observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
-    policy::{Namespaces, Policy},
+    policy::Policy,
     signals::{SignalAnswer, SignalKey},
     signature::Signed,
     stage::Standing,
@@ -303,36 +303,6 @@ impl World {
             owner.template = format!("t{version}");
             owner.image = image.unwrap_or_else(|| owner.image.clone());
         }
-    }
-
-    /// The namespaces a target reaches into, sorted.
-    #[must_use]
-    pub fn namespaces_of(&self, namespaces: &Namespaces) -> Vec<String> {
-        match namespaces {
-            Namespaces::Own => vec![self.policy.namespace.clone()],
-            Namespaces::Named(names) => names.clone(),
-            Namespaces::Matching(labels) => {
-                let matching = self
-                    .settings
-                    .namespaces
-                    .iter()
-                    .filter(|(_, has)| labels.iter().all(|(k, v)| has.get(k) == Some(v)));
-                matching.map(|(name, _)| name.clone()).collect()
-            }
-        }
-    }
-
-    /// The first stage that an owner's pods belong to.
-    #[must_use]
-    pub fn stage_of(&self, owner: &Owner) -> Option<usize> {
-        self.policy.stages.iter().position(|stage| {
-            stage.targets.iter().any(|target| {
-                target.of_pods().is_some_and(|(labels, _)| {
-                    labels.iter().all(|(k, v)| owner.labels.get(k) == Some(v))
-                        && self.namespaces_of(target.namespaces()).contains(&owner.namespace)
-                })
-            })
-        })
     }
 
     /// The watches stop or come back.

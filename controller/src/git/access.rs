@@ -3,21 +3,17 @@
 //! Guarantees: nothing is dialled that the host policy does not allow; a server of ssh is believed by the Secret's keys
 //! alone; what is secret is in git's environment, or in files of our own that go with the visit, never on a command line.
 
-use super::{
-    Git,
-    cache::Keys,
-    trouble::error,
-};
+use super::{Git, cache::Keys, trouble::error};
 use crate::{
     hosts::{Filter, HostDenied, HostKind, PolicyResolver, Route},
     ports::{
-        git::{GitAccess, GitError, SshAccess},
+        git::{GitAccess, GitError},
         signals::{SignalAccess, SignalCredential},
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lockkeeper_core::git::Remote;
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 use url::{Host, Url};
 
 /// What every ssh is told: no configuration, no agent, no other key, nobody asked, nothing forwarded, no other program.
@@ -55,26 +51,40 @@ pub struct Way {
     _keys: Option<Keys>,
 }
 
+/// What signs, as git is told.
+fn signing(keys: &Keys) -> [(String, String); 2] {
+    let file = keys.signing().display().to_string();
+    [("gpg.format".to_owned(), "ssh".to_owned()), ("user.signingKey".to_owned(), file)]
+}
+
 impl Git {
     /// How this repository is reached.
     pub(super) async fn way(&self, access: &GitAccess, remote: &Remote) -> Result<Way, GitError> {
         let mut config = vec![("remote.origin.url".to_owned(), remote.url.clone())];
+        let keys =
+            (access.ssh.is_some() || access.signing.is_some()).then(|| self.caches.keys(access)).transpose();
+        let keys = keys.map_err(|why| {
+            error("Unreachable", format!("the keys of the Secret could not be kept in files: {why}"))
+        })?;
+        if let Some(keys) = keys.as_ref().filter(|_| access.signing.is_some()) {
+            config.extend(signing(keys));
+        }
         if self.on_disk && remote.url.starts_with("file://") {
-            return Ok(Way { config, protocol: "file", _keys: None });
+            return Ok(Way { config, protocol: "file", _keys: keys });
         }
         let wrong = || error("HostDenied", format!("{} is no address of https or ssh", remote.url));
         match Url::parse(&remote.url).map_err(|_| wrong())? {
             url if url.scheme() == "https" => {
                 config.extend(self.https(&access.http, &url).await?);
-                Ok(Way { config, protocol: "https", _keys: None })
+                Ok(Way { config, protocol: "https", _keys: keys })
             }
             url if url.scheme() == "ssh" => {
-                let Some(ssh) = &access.ssh else {
+                let Some(keys) = keys.filter(|_| access.ssh.is_some()) else {
                     let why = "is reached over ssh, and no Secret gives a key; name one with identity and known_hosts \
                                in secretRef";
                     return Err(error("AuthFailed", format!("{} {why}", remote.url)));
                 };
-                let (command, keys) = self.ssh(ssh, &url).await?;
+                let command = self.ssh(&keys, &url).await?;
                 config.push(("core.sshCommand".to_owned(), command));
                 config.push(("ssh.variant".to_owned(), "ssh".to_owned()));
                 Ok(Way { config, protocol: "ssh", _keys: Some(keys) })
@@ -105,27 +115,26 @@ impl Git {
 
     /// The command that git runs, and the files that it names. It dials the address that was checked, and looks for the
     /// server's key under the name that people know.
-    async fn ssh(&self, access: &SshAccess, url: &Url) -> Result<(String, Keys), GitError> {
+    async fn ssh(&self, keys: &Keys, url: &Url) -> Result<String, GitError> {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(22));
         // Hosts of ssh are not read as addresses by the parser: as those of https they are.
-        let as_https = Url::parse(&format!("https://{host}:{port}/")).map_err(|_| {
-            error("HostDenied", format!("{host} is no host; correct `url`"))
-        })?;
+        let as_https = Url::parse(&format!("https://{host}:{port}/"))
+            .map_err(|_| error("HostDenied", format!("{host} is no host; correct `url`")))?;
         let addresses = self.addresses(&as_https).await?;
-        let address = addresses.first().ok_or_else(|| error("Unreachable", format!("{host} has no address")))?;
-        let keys = self.caches.keys(access).map_err(|why| {
-            error("Unreachable", format!("the keys of the Secret could not be kept in files: {why}"))
-        })?;
-        let known_as = if port == 22 { host.to_owned() } else { format!("[{}]:{port}", host.trim_matches(['[', ']'])) };
+        let address =
+            addresses.first().ok_or_else(|| error("Unreachable", format!("{host} has no address")))?;
+        let known_as =
+            if port == 22 { host.to_owned() } else { format!("[{}]:{port}", host.trim_matches(['[', ']'])) };
         let own = [
             format!("HostName={address}"),
             format!("HostKeyAlias={known_as}"),
-            format!("UserKnownHostsFile=\"{}\"", keys.known_hosts.display()),
+            format!("UserKnownHostsFile=\"{}\"", keys.known_hosts().display()),
         ];
         let options = SSH.iter().map(|option| (*option).to_owned()).chain(own);
-        let options: String = options.map(|option| format!(" -o {}", quoted(&option))).collect();
-        let identity = quoted_path(&keys.identity);
-        Ok((format!("ssh -F /dev/null -T -a -x -i {identity}{options}"), keys))
+        let options: Vec<String> = options.flat_map(|option| ["-o".to_owned(), quoted(&option)]).collect();
+        let options = options.join(" ");
+        let identity = quoted(&keys.identity().display().to_string());
+        Ok(format!("ssh -F /dev/null -T -a -x -i {identity} {options}"))
     }
 
     /// The addresses of the host that may be dialled.
@@ -152,10 +161,6 @@ impl Git {
 /// One word of a shell's line.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.display().to_string())
 }
 
 /// What is sent with every request.

@@ -8,9 +8,7 @@ use super::{
     program::{LOCAL, Program},
     trouble::{error, of_call},
 };
-use crate::ports::{
-    git::{Errand, GitAccess, GitError, SshAccess},
-};
+use crate::ports::git::{Errand, GitAccess, GitError};
 use lockkeeper_core::git::Remote;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -115,13 +113,22 @@ impl Cache {
     }
 
     /// Files with these keys, which only this process may read, for as long as the result is kept.
-    pub fn keys(&self, ssh: &SshAccess) -> io::Result<Keys> {
+    pub fn keys(&self, access: &GitAccess) -> io::Result<Keys> {
         let folder = self.folder.join(format!("keys-{}", self.made.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&self.folder)?;
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        let keys = Keys { identity: folder.join("identity"), known_hosts: folder.join("known_hosts"), folder };
-        private(&keys.identity, &ended(&ssh.identity))?;
-        private(&keys.known_hosts, &ended(&ssh.known_hosts))?;
+        let keys = Keys { folder };
+        let ssh = access.ssh.as_ref();
+        let files = [
+            (keys.identity(), ssh.map(|ssh| &ssh.identity)),
+            (keys.known_hosts(), ssh.map(|ssh| &ssh.known_hosts)),
+            (keys.signing(), access.signing.as_ref()),
+        ];
+        for (file, bytes) in files {
+            if let Some(bytes) = bytes {
+                private(&file, &ended(bytes))?;
+            }
+        }
         Ok(keys)
     }
 
@@ -133,10 +140,23 @@ impl Cache {
 /// Keys in files, which are gone when this is dropped.
 pub struct Keys {
     folder: PathBuf,
-    /// The private key.
-    pub identity: PathBuf,
+}
+
+impl Keys {
+    /// The private key that logs in.
+    pub fn identity(&self) -> PathBuf {
+        self.folder.join("identity")
+    }
+
     /// The keys of the server.
-    pub known_hosts: PathBuf,
+    pub fn known_hosts(&self) -> PathBuf {
+        self.folder.join("known_hosts")
+    }
+
+    /// The private key that signs.
+    pub fn signing(&self) -> PathBuf {
+        self.folder.join("signing")
+    }
 }
 
 impl Drop for Keys {

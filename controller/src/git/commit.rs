@@ -9,7 +9,7 @@ use super::{
     trouble::{Pushed, of_call, of_push},
 };
 use crate::ports::git::GitError;
-use lockkeeper_core::git::{Delivery, Remote};
+use lockkeeper_core::git::{CommitStyle, Delivery, Remote};
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
 /// What an attempt's own commit is found by.
@@ -31,7 +31,12 @@ pub struct Draft {
 }
 
 /// Makes a commit on top of what was looked at. Nobody else sees it yet.
-pub async fn make(program: &Program, checkout: &Checkout, draft: &Draft) -> Result<String, GitError> {
+pub async fn make(
+    program: &Program,
+    checkout: &Checkout,
+    draft: &Draft,
+    style: &CommitStyle,
+) -> Result<String, GitError> {
     let mut index = String::new();
     for (path, bytes) in &draft.files {
         let Some(blob) = checkout.files.get(path).filter(|blob| blob.bytes.as_ref() != Some(bytes)) else {
@@ -52,15 +57,22 @@ pub async fn make(program: &Program, checkout: &Checkout, draft: &Draft) -> Resu
     let tree = tree.await;
     // It is read anew for each commit.
     let _ = fs::remove_file(&file);
-    let (name, mail) = AUTHOR;
+    let own = style.author.as_ref().map(|(name, mail)| (name.as_str(), mail.as_str()));
+    let (name, mail) = own.unwrap_or(AUTHOR);
     let who = [
         ("GIT_AUTHOR_NAME", name),
         ("GIT_AUTHOR_EMAIL", mail),
         ("GIT_COMMITTER_NAME", name),
         ("GIT_COMMITTER_EMAIL", mail),
     ];
-    let commit = ["commit-tree", &tree?, "-p", &checkout.head, "-F", "-"];
-    line(program, &commit, message(&draft.brings).as_bytes(), &who).await
+    let sign = style.signing.is_some().then_some("-S");
+    let tree = tree?;
+    let commit: Vec<&str> = ["commit-tree"]
+        .into_iter()
+        .chain(sign)
+        .chain([tree.as_str(), "-p", &checkout.head, "-F", "-"])
+        .collect();
+    line(program, &commit, message(&draft.brings, style.message.as_deref()).as_bytes(), &who).await
 }
 
 /// Pushes a commit to the branch, which must still be where it was looked at. `left`: it may not land later than that.
@@ -111,7 +123,8 @@ pub async fn last_author(
     let paths = delivery.edits.iter().map(|edit| if edit.path().is_empty() { "." } else { edit.path() });
     let log: Vec<&str> = ["log", "-1", "--format=%an", &range, "--"].into_iter().chain(paths).collect();
     match line(program, &log, b"", &[]).await {
-        Ok(name) => Some(name.chars().filter(|c| !c.is_control()).take(100).collect()).filter(|n: &String| !n.is_empty()),
+        Ok(name) => Some(name.chars().filter(|c| !c.is_control()).take(100).collect())
+            .filter(|n: &String| !n.is_empty()),
         Err(error) => {
             tracing::debug!(%error, "who took a release out of the files could not be found out");
             None
@@ -126,15 +139,48 @@ pub fn own(log: &[(String, String)], delivery: &Delivery) -> Option<String> {
     log.iter().find(|(_, message)| carries(message)).map(|(name, _)| name.clone())
 }
 
-/// Subject, one line for each delivery, and the trailers.
-fn message(brings: &[(Delivery, bool)]) -> String {
-    let image = |delivery: &Delivery| {
-        let repository = delivery.repositories.first().map(ToString::to_string).unwrap_or_default();
-        let tag = delivery.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-        format!("{repository}{tag}")
-    };
-    let verb = |back: bool| if back { "take back to" } else { "promote" };
+fn image(delivery: &Delivery) -> String {
+    let repository = delivery.repositories.first().map(ToString::to_string).unwrap_or_default();
+    let tag = delivery.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    format!("{repository}{tag}")
+}
+
+fn verb(back: bool) -> &'static str {
+    if back { "take back to" } else { "promote" }
+}
+
+/// A template with what its variables stand for. What is put in is not read again.
+fn filled(template: &str, delivery: &Delivery, back: bool) -> String {
+    let mut parts = template.split("$(");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(')').unwrap_or((part, ""));
+        let Delivery { policy: (namespace, policy), stage, tag, digest, .. } = delivery;
+        match name {
+            "action" => text += verb(back),
+            "policy" => text += policy,
+            "namespace" => text += namespace,
+            "stage" => text += stage,
+            "image" => text += &image(delivery),
+            "tag" => text += tag.as_ref().map_or("", |tag| tag.as_str()),
+            "digest" => text += digest.as_str(),
+            "attempt" => text += &delivery.mark(),
+            // The policy was checked: nothing else is in it.
+            _ => {}
+        }
+        text += rest;
+    }
+    text
+}
+
+/// Subject, one line for each delivery, and the trailers. With a template: what it makes of each delivery.
+fn message(brings: &[(Delivery, bool)], template: Option<&str>) -> String {
     let mut text = match brings {
+        [(delivery, back)] if template.is_some() => {
+            let mut text = filled(template.unwrap_or_default(), delivery, *back).trim_end().to_owned();
+            text.push_str("\n\n");
+            text
+        }
         [(delivery, back)] => {
             let Delivery { policy: (_, name), stage, .. } = delivery;
             format!("{name}: {} {} in {stage}\n\n", verb(*back), image(delivery))

@@ -92,7 +92,7 @@ impl Git {
             let Some(left) = fence.left() else {
                 return Err(error("Fenced", "another replica leads; nothing was pushed".to_owned()));
             };
-            let commit = commit::make(program, &looked.checkout, &draft).await?;
+            let commit = commit::make(program, &looked.checkout, &draft, &remote.style).await?;
             match commit::push(program, remote, &commit, left).await? {
                 Pushed::Landed => {
                     for index in draft.errands {

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use lockkeeper_core::{
-    git::{Delivery, FileEdit, Place},
+    git::{CommitStyle, Delivery, FileEdit, Place},
     image::Digest,
 };
 use std::{
@@ -107,7 +107,7 @@ impl Bench {
 
     fn remote(&self) -> Remote {
         let url = format!("file://{}", self.folder.path().join("origin.git").display());
-        Remote { url, branch: "main".into(), secret: None }
+        Remote { url, branch: "main".into(), secret: None, style: CommitStyle::default() }
     }
 
     fn delivery(&self, policy: &str, tag: &str, attempt: u32, edits: Vec<FileEdit>) -> Delivery {
@@ -213,7 +213,11 @@ async fn g2_g6_one_commit_per_attempt_which_changes_the_pin_and_no_other_byte() 
     bench.edit(&[("clusters/prod/app.yaml", &marked("otel", OLD))]);
     let seen = bench.visit(&[due(&new, places)]).await.unwrap().remove(0);
     assert!(seen.own.is_some() && matches!(seen.files, Files::Differ(_)), "{seen:?}");
-    assert_eq!((bench.commits(), seen.undone_by.as_deref()), (5, Some("p")), "left alone, and its author named");
+    assert_eq!(
+        (bench.commits(), seen.undone_by.as_deref()),
+        (5, Some("p")),
+        "left alone, and its author named"
+    );
 }
 
 #[tokio::test]
@@ -279,7 +283,7 @@ async fn g1_writers_who_are_outrun_look_again_and_force_nothing() {
         }
     });
     futures::future::join_all(writers).await;
-    assert_eq!(bench.commits(), 7, "one commit each, on top of each other");
+    assert_eq!(bench.commits(), 1 + names.len(), "one commit each, on top of each other");
     assert!(bench.run(&["--git-dir=origin.git", "rev-list", "--max-parents=0", "main"]) == first);
     for name in &names {
         assert_eq!(bench.show(&format!("{name}.yaml")), marked(name, &pinned("0.28.1")));
@@ -361,17 +365,23 @@ async fn m1_a_host_that_may_not_be_dialled_is_not_and_a_credential_is_in_no_mess
         credential: Some(SignalCredential::Basic("bot".into(), "c4n4ry".into())),
         ..SignalAccess::default()
     };
-    let access = GitAccess { http, ssh: None };
+    let access = GitAccess { http, ..GitAccess::default() };
     let fence = Fence::new(Arc::<Closes>::default());
     for url in ["https://127.0.0.1:1/x", "https://localhost:1/x", "https://169.254.169.254/x"] {
-        let remote = Remote { url: url.into(), branch: "main".into(), secret: None };
+        let remote =
+            Remote { url: url.into(), branch: "main".into(), secret: None, style: CommitStyle::default() };
         let error = git.visit(&access, &remote, &[], &fence).await.unwrap_err();
         assert_eq!(error.reason, "HostDenied", "{url}: {error}");
         assert!(!error.message.contains("c4n4ry"), "{error}");
     }
     let hosts = Arc::new(HostPolicy::new(["127.0.0.1:1"], false).unwrap());
     let git = Git::new(hosts, Arc::new(SystemLookup), folder.path()).unwrap();
-    let remote = Remote { url: "https://127.0.0.1:1/x".into(), branch: "main".into(), secret: None };
+    let remote = Remote {
+        url: "https://127.0.0.1:1/x".into(),
+        branch: "main".into(),
+        secret: None,
+        style: CommitStyle::default(),
+    };
     let error = git.visit(&access, &remote, &[], &fence).await.unwrap_err();
     assert!(error.reason == "Unreachable" && !error.message.contains("c4n4ry"), "{error:?}");
 }
@@ -382,12 +392,17 @@ async fn g5_ssh_asks_for_known_hosts_and_its_command_holds_no_key() {
     let strange = folder.path().join("it's a folder");
     let hosts = Arc::new(HostPolicy::new(["127.0.0.1:2222"], false).unwrap());
     let git = Git::new(hosts, Arc::new(SystemLookup), &strange).unwrap();
-    let remote = |url: &str| Remote { url: url.into(), branch: "main".into(), secret: None };
+    let remote = |url: &str| Remote {
+        url: url.into(),
+        branch: "main".into(),
+        secret: None,
+        style: CommitStyle::default(),
+    };
     let here = remote("ssh://git@127.0.0.1:2222/deploy.git");
     let error = git.way(&GitAccess::default(), &here).await.err().unwrap();
     assert!(error.reason == "AuthFailed" && error.message.contains("known_hosts"), "{error}");
     let ssh = SshAccess { identity: b"c4n4ry".to_vec(), known_hosts: b"127.0.0.1 ssh-ed25519 AAAA".to_vec() };
-    let access = GitAccess { http: SignalAccess::default(), ssh: Some(ssh) };
+    let access = GitAccess { ssh: Some(ssh), ..GitAccess::default() };
     let error = git.way(&access, &remote("ssh://git@127.0.0.1/deploy.git")).await.err().unwrap();
     assert_eq!(error.reason, "HostDenied", "another port is not listed: {error}");
 
@@ -403,7 +418,10 @@ async fn g5_ssh_asks_for_known_hosts_and_its_command_holds_no_key() {
     for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "IdentityAgent=none", "ForwardAgent=no"] {
         assert!(words.windows(2).any(|pair| pair == ["-o", option]), "{option}: {words:?}");
     }
-    assert!(words.contains(&"HostName=127.0.0.1") && words.contains(&"HostKeyAlias=[127.0.0.1]:2222"), "{words:?}");
+    assert!(
+        words.contains(&"HostName=127.0.0.1") && words.contains(&"HostKeyAlias=[127.0.0.1]:2222"),
+        "{words:?}"
+    );
     assert_eq!(words[..4], ["ssh", "-F", "/dev/null", "-T"]);
     let at = words.iter().position(|word| *word == "-i").unwrap();
     let file = Path::new(words[at + 1]).to_owned();
@@ -412,4 +430,56 @@ async fn g5_ssh_asks_for_known_hosts_and_its_command_holds_no_key() {
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     drop(way);
     assert!(!file.parent().unwrap().exists(), "they are gone with the visit");
+}
+
+#[tokio::test]
+async fn row_36_37_a_commit_is_signed_and_says_what_its_template_says_and_no_tag_forges_a_trailer() {
+    let bench = Bench::new(&[("a.yaml", &marked("otel", OLD))]);
+    let key = bench.folder.path().join("signer");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let style = CommitStyle {
+        message: Some(
+            "chore($(stage)): $(action) $(tag)\n\nby $(namespace)/$(policy), $(image) $(digest) ($(attempt))"
+                .into(),
+        ),
+        author: Some(("Deploy Bot".into(), "bot@example.com".into())),
+        signing: Some("signer".into()),
+    };
+    let remote = Remote { style, ..bench.remote() };
+    // The most hostile tag that there can be: of nothing else a registry's tag consists.
+    let tag = "Lockkeeper-Attempt.__0.28.1";
+    let delivery = Delivery { remote: remote.clone(), ..bench.delivery("otel", tag, 1, markers("a.yaml")) };
+    let access = GitAccess { signing: Some(fs::read(&key).unwrap()), ..GitAccess::default() };
+    let fence = Fence::new(bench.closes.clone());
+    let looked = bench.git.visit(&access, &remote, &[look_at(&delivery)], &fence).await.unwrap().remove(0);
+    let Files::Differ(expects) = looked.files else { panic!("{looked:?}") };
+    let seen = bench.git.visit(&access, &remote, &[due(&delivery, expects)], &fence).await.unwrap().remove(0);
+    assert!(matches!(seen.files, Files::Say(_)), "{seen:?}");
+    let show = |format: &str| {
+        bench.run(&["--git-dir=origin.git", "log", "-1", &format!("--format={format}"), "main"])
+    };
+    let digest = Digest::of(tag.as_bytes());
+    let body = show("%B");
+    let said = format!(
+        "chore(prod): promote {tag}\n\nby apps/otel, registry.example.com/otel:{tag} {digest} ({})\n",
+        delivery.mark()
+    );
+    assert!(body.starts_with(&said), "{body}");
+    let trailers = show("%(trailers:key=Lockkeeper-Attempt,valueonly)");
+    assert_eq!(trailers.trim(), delivery.mark(), "{body}");
+    assert_eq!(show("%an <%ae> %cn").trim(), "Deploy Bot <bot@example.com> Deploy Bot");
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let signers = bench.folder.path().join("signers");
+    fs::write(&signers, format!("bot@example.com {public}")).unwrap();
+    let config = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+    let verified = ["-c", &config, "--git-dir=origin.git", "log", "-1", "--format=%G? %GS", "main"];
+    assert_eq!(bench.run(&verified).trim(), "G bot@example.com", "as git itself verifies it");
+
+    let access = GitAccess { signing: Some(b"no key".to_vec()), ..GitAccess::default() };
+    let next = Delivery { remote: remote.clone(), ..bench.delivery("otel", "0.28.2", 2, markers("a.yaml")) };
+    let looked = bench.git.visit(&access, &remote, &[look_at(&next)], &fence).await.unwrap().remove(0);
+    let Files::Differ(expects) = looked.files else { panic!("{looked:?}") };
+    let error = bench.git.visit(&access, &remote, &[due(&next, expects)], &fence).await.unwrap_err();
+    assert!(error.reason == "AuthFailed" && error.message.contains("signingSecretRef"), "{error}");
 }

@@ -31,13 +31,22 @@ pub fn of_call(failed: CallError) -> GitError {
     if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
         let what = "the server shows another host key than known_hosts of the Secret has: somebody may be in between, or \
                     the server was given a new one";
-        error("HostKeyUnknown", format!("{what}; nothing was sent. Ask its owner, and then put the new key there"))
-    } else if has(&["Host key verification failed", "No ED25519 host key is known", "host key is known for"]) {
+        error(
+            "HostKeyUnknown",
+            format!("{what}; nothing was sent. Ask its owner, and then put the new key there"),
+        )
+    } else if has(&["Host key verification failed", "No ED25519 host key is known", "host key is known for"])
+    {
         let what = "known_hosts of the Secret has no key of this server; nothing was sent";
-        let fix = "add the lines that ssh-keyscan prints for it, once they were compared with what its owner says";
+        let fix =
+            "add the lines that ssh-keyscan prints for it, once they were compared with what its owner says";
         error("HostKeyUnknown", format!("{what}; {fix}"))
+    } else if has(&["failed to sign", "failed to write commit object", "Couldn't load public key"]) {
+        let fix = "the key identity of the Secret that signingSecretRef names must be a private key of ssh without a passphrase";
+        error("AuthFailed", format!("the commit could not be signed: {complaints}; {fix}"))
     } else if has(&["cannot run ssh", "ssh: not found", "ssh: command not found"]) {
-        let what = "the program ssh is not beside the controller; put it into the image (Debian: openssh-client)";
+        let what =
+            "the program ssh is not beside the controller; put it into the image (Debian: openssh-client)";
         error("Unreachable", what.to_owned())
     } else if has(&[
         "Permission denied (",

@@ -16,6 +16,8 @@ pub struct GitAccess {
     pub http: SignalAccess,
     /// Over ssh.
     pub ssh: Option<SshAccess>,
+    /// The private key of ssh that signs commits.
+    pub signing: Option<Vec<u8>>,
 }
 
 /// Who logs in, and which server is believed.
@@ -29,7 +31,11 @@ pub struct SshAccess {
 
 impl fmt::Debug for GitAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitAccess").field("http", &self.http).field("ssh", &self.ssh.is_some()).finish()
+        f.debug_struct("GitAccess")
+            .field("http", &self.http)
+            .field("ssh", &self.ssh.is_some())
+            .field("signing", &self.signing.is_some())
+            .finish()
     }
 }
 

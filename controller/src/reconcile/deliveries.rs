@@ -42,6 +42,7 @@ pub struct Deliveries {
 struct Shared {
     branches: Arc<dyn Branches>,
     secrets: Secrets<GitAccess>,
+    signers: Secrets<Vec<u8>>,
     wakes: Arc<dyn Wakes>,
     clock: Arc<dyn Clock>,
     fence: Fence,
@@ -108,8 +109,9 @@ impl Deliveries {
         clock: Arc<dyn Clock>,
         fence: Fence,
     ) -> Self {
+        let signers = Secrets::of_signers(Arc::clone(&cluster));
         let (secrets, state, changed) = (Secrets::of_repositories(cluster), Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { branches, secrets, wakes, clock, fence, state, changed }) }
+        Self { shared: Arc::new(Shared { branches, secrets, signers, wakes, clock, fence, state, changed }) }
     }
 
     /// These are the questions of `policy` now; what it does not ask any more is forgotten.
@@ -222,14 +224,18 @@ impl Deliveries {
 
     async fn visit(&self, visit: &Visit) -> Result<Vec<FilesSeen>, GitError> {
         let Visit { branch: (identity, remote), errands, .. } = visit;
-        let Shared { branches, secrets, fence, .. } = &*self.shared;
-        let access = match &remote.secret {
+        let Shared { branches, secrets, signers, fence, .. } = &*self.shared;
+        let refused = |message| GitError { reason: "AuthFailed", message };
+        let mut access = match &remote.secret {
             None => GitAccess::default(),
             Some(name) => {
                 let read = secrets.read(identity, name).await;
-                read.map_err(|message| GitError { reason: "AuthFailed", message })?
+                read.map_err(refused)?
             }
         };
+        if let Some(name) = &remote.style.signing {
+            access.signing = Some(signers.read(identity, name).await.map_err(refused)?);
+        }
         let seen = branches.visit(&access, remote, errands, fence).await;
         if let (Err(GitError { reason: "AuthFailed", .. }), Some(name)) = (&seen, &remote.secret) {
             secrets.refused(identity, name);

@@ -44,8 +44,18 @@ impl Secrets<GitAccess> {
     }
 }
 
-impl<T: Clone> Secrets<T> {
+impl Secrets<Vec<u8>> {
+    /// Those with a key that signs. Nothing is read yet.
+    pub fn of_signers(cluster: Arc<dyn Cluster>) -> Self {
+        let parse = |values: &Values| match values.get("identity") {
+            Some(identity) => Ok(identity.clone()),
+            None => Err("it has no identity; add the private key of ssh that signs".to_owned()),
+        };
+        Self { cluster, parse, held: Mutex::default() }
+    }
+}
 
+impl<T: Clone> Secrets<T> {
     /// What the Secret of this name gives.
     ///
     /// # Errors
@@ -145,9 +155,11 @@ fn git_access_of(values: &Values) -> Result<GitAccess, String> {
         (_, true) => access_of(values)?,
         (Some(_), false) => SignalAccess::default(),
         (None, false) => {
-            return Err("it has none of token, username, ca.crt, header.NAME, and identity with known_hosts; add one"
-                .to_owned());
+            return Err(
+                "it has none of token, username, ca.crt, header.NAME, and identity with known_hosts; add one"
+                    .to_owned(),
+            );
         }
     };
-    Ok(GitAccess { http, ssh })
+    Ok(GitAccess { http, ssh, signing: None })
 }

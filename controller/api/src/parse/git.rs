@@ -3,9 +3,12 @@
 use super::{error::Errors, targets};
 use crate::{
     bounds,
-    spec::{self, GitEdit, NO_PULL_REQUESTS, Observe},
+    spec::{self, GitAuthor, GitCommit, GitEdit, NO_PULL_REQUESTS, Observe},
 };
-use lockkeeper_core::git::{FileEdit, GitTarget, Remote, wrong_branch, wrong_path, wrong_url};
+use lockkeeper_core::git::{
+    CommitStyle, FileEdit, GitTarget, Remote, wrong_author, wrong_branch, wrong_message, wrong_path,
+    wrong_url,
+};
 
 pub(super) fn parse(
     errors: &mut Errors,
@@ -36,6 +39,8 @@ pub(super) fn parse(
         errors.add(format!("{path}.pullRequest"), "", why, fix);
     }
     errors.count(&format!("{path}.edits"), git.edits.len(), 1, bounds::EDITS);
+    let style = git.commit.as_ref().map(|commit| style(errors, &format!("{path}.commit"), commit));
+    let style = style.unwrap_or_default();
     let edits: Vec<Option<FileEdit>> = git
         .edits
         .iter()
@@ -62,12 +67,42 @@ pub(super) fn parse(
             url: git.url.trim_end_matches('/').to_owned(),
             branch: git.branch.clone(),
             secret: git.secret_ref.as_ref().map(|secret| secret.name.clone()),
+            style,
         },
         edits: edits?,
         namespaces: namespaces?,
         match_labels,
         containers,
     })
+}
+
+fn style(errors: &mut Errors, path: &str, commit: &GitCommit) -> CommitStyle {
+    if let Some(message) = &commit.message {
+        let long = (message.len() > bounds::MESSAGE).then(|| "is too long".to_owned());
+        if let Some(reason) = long.or_else(|| wrong_message(message)) {
+            errors.add(
+                format!("{path}.message"),
+                message,
+                reason,
+                "write text, with $(image) and the like in it",
+            );
+        }
+    }
+    if let Some(GitAuthor { name, email }) = &commit.author {
+        for (field, text) in [("name", name), ("email", email)] {
+            if let Some(reason) = wrong_author(text) {
+                errors.add(format!("{path}.author.{field}"), text, reason, "write it without them");
+            }
+        }
+    }
+    if let Some(secret) = &commit.signing_secret_ref {
+        errors.own_object(&format!("{path}.signingSecretRef.name"), &secret.name, "Secret");
+    }
+    CommitStyle {
+        message: commit.message.clone(),
+        author: commit.author.as_ref().map(|author| (author.name.clone(), author.email.clone())),
+        signing: commit.signing_secret_ref.as_ref().map(|secret| secret.name.clone()),
+    }
 }
 
 fn one(errors: &mut Errors, path: &str, edit: &GitEdit) -> Option<FileEdit> {

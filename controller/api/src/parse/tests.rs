@@ -668,6 +668,18 @@ fn row_31_to_34_a_git_target_stays_in_its_repository_and_speaks_https() {
     for (field, value, place, why) in [
         ("/git/url", json!("http://git.example.com/x"), "git.url", "https://"),
         ("/git/url", json!("ssh://-oProxyCommand=x@h/x"), "git.url", "user"),
+        (
+            "/git/commit",
+            json!({"message": "{{secret}} $(secret)"}),
+            "git.commit.message",
+            "knows only action",
+        ),
+        (
+            "/git/commit",
+            json!({"author": {"name": "a <b>", "email": "c"}}),
+            "git.commit.author.name",
+            "holds <",
+        ),
         ("/git/pullRequest", json!({"provider": "github"}), "git.pullRequest", "not made yet"),
         ("/git/edits/0/path", json!({"path": "a", "at": ".b"}), "git.edits[0]", "not one edit"),
         ("/git/url", json!("ext::sh -c id"), "git.url", "https://"),

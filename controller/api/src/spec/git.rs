@@ -29,8 +29,11 @@ pub struct GitTarget {
     /// What is edited. Every byte that is not the pin stays; whatever is not certain is refused.
     #[schemars(length(min = 1, max = bounds::EDITS))]
     pub edits: Vec<GitEdit>,
-    /// Not there yet: what was decided is pushed to the branch.
+    /// What the commits are like.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitCommit>,
+    /// Not there yet: what was decided is pushed to the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "pull_request")]
     pub pull_request: Option<serde_json::Value>,
 }
@@ -47,6 +50,36 @@ fn pull_request(_: &mut SchemaGenerator) -> Schema {
 /// Why a pull request is refused.
 pub(crate) const NO_PULL_REQUESTS: &str = "pull requests are not made yet, and the branch would be pushed to; remove it, or \
     name a branch of its own and let the forge open the request";
+
+/// What commits are like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitCommit {
+    /// What the message says before its trailers: `$(action)`, `$(policy)`, `$(namespace)`, `$(stage)`, `$(image)`, `$(tag)`,
+    /// `$(digest)` and `$(attempt)` stand for what they name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::MESSAGE))]
+    pub message: Option<String>,
+    /// Who is named as author and committer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<GitAuthor>,
+    /// A Secret of the policy's namespace, read as its `ServiceAccount`: `identity`, a private key of ssh without a passphrase,
+    /// which signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_secret_ref: Option<SecretRef>,
+}
+
+/// Who is named as author and committer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitAuthor {
+    /// The name.
+    #[schemars(length(min = 1, max = 100))]
+    pub name: String,
+    /// The mail address.
+    #[schemars(length(min = 1, max = 100))]
+    pub email: String,
+}
 
 /// One edit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,8 @@ mod stage;
 
 pub(crate) use git::NO_PULL_REQUESTS;
 pub use git::{
-    GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe, ObservedPods, PathEdit,
+    GitAuthor, GitCommit, GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe,
+    ObservedPods, PathEdit,
 };
 pub use health::{Health, Require};
 pub use notify::{Channel, Notifier};

@@ -6,8 +6,7 @@
 use super::{
     PodView, StageView, Turn, Wait, deliveries, flight, judge,
     moves::{self, Reach},
-    pins, signals, soaking, taking_back,
-    templates,
+    pins, signals, soaking, taking_back, templates,
 };
 use crate::{
     decision::{EventType, Purpose},

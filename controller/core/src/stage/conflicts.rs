@@ -39,7 +39,9 @@ fn claims_above(policy: &Policy, index: usize, stages: &[StageSeen]) -> Vec<Clai
             });
         };
         for (of, namespace) in &seen.namespaces {
-            let Some((labels, containers)) = stage.targets.get(*of).and_then(Target::of_pods) else { continue };
+            let Some((labels, containers)) = stage.targets.get(*of).and_then(Target::of_pods) else {
+                continue;
+            };
             claim(Claimed::Pods {
                 namespace: namespace.clone(),
                 match_labels: labels.clone(),
@@ -82,7 +84,8 @@ fn meets(policy: &Policy, stage: &Stage, seen: &StageSeen, claim: &Claim) -> boo
 #[must_use]
 pub fn pin_meets(target: &PodsTarget, pin: &PinSpec) -> bool {
     let theirs = pin.containers.iter().flatten().collect::<Vec<_>>();
-    labels_meet(&target.match_labels, &pin.match_labels) && containers_meet(&target.containers, theirs.into_iter())
+    labels_meet(&target.match_labels, &pin.match_labels)
+        && containers_meet(&target.containers, theirs.into_iter())
 }
 
 fn labels_meet(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> bool {

@@ -141,7 +141,8 @@ pub fn without_waves(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight)
 #[must_use]
 pub fn needed_right<'s>(stage: &Stage, seen: &'s StageSeen) -> Option<&'s MissingRight> {
     let hinders = |right: &MissingRight| {
-        let mut reached = seen.namespaces.iter().filter(|(_, namespace)| right.keeps_pods(namespace)).peekable();
+        let mut reached =
+            seen.namespaces.iter().filter(|(_, namespace)| right.keeps_pods(namespace)).peekable();
         reached.peek().is_none()
             || reached.any(|(target, _)| !matches!(stage.targets.get(*target), Some(Target::Git(_))))
     };

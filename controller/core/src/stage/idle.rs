@@ -1,6 +1,8 @@
 //! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
 
-use super::{Entry, StageView, Turn, Wait, adopt, current_of, deliveries, flight, judge, taking_back, templates};
+use super::{
+    Entry, StageView, Turn, Wait, adopt, current_of, deliveries, flight, judge, taking_back, templates,
+};
 use crate::{
     catalogue,
     decision::{EventType, Question},

@@ -245,12 +245,7 @@ pub fn waits_for_it<'v>(
 
 /// Why pods that should have `release` may not be moved now, as a sentence.
 #[must_use]
-pub fn held_back(
-    view: &StageView<'_>,
-    release: &Release,
-    attempt: &str,
-    reach: Reach,
-) -> Option<String> {
+pub fn held_back(view: &StageView<'_>, release: &Release, attempt: &str, reach: Reach) -> Option<String> {
     let held: Vec<&PodView<'_>> = view
         .live()
         .filter(|p| in_place(view, p) && !p.seen.of_job && !p.asked(release) && !edited(p, release, attempt))

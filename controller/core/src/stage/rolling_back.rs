@@ -180,7 +180,12 @@ fn finish_if_clean(
         .pods
         .iter()
         .filter(|p| bad_here.iter().any(|bad| p.touches(bad)))
-        .filter(|p| !p.seen.mirror && !p.seen.ignored && !p.seen.of_job && (moves::in_place(view, p) || moves::applied(view, p)))
+        .filter(|p| {
+            !p.seen.mirror
+                && !p.seen.ignored
+                && !p.seen.of_job
+                && (moves::in_place(view, p) || moves::applied(view, p))
+        })
         .filter(|p| !matches!(p.seen.phase, PodPhase::Succeeded | PodPhase::Failed));
     let left: BTreeSet<String> = left.map(PodView::name).collect();
     let bad = label(&rollback.bad);

@@ -66,7 +66,8 @@ pub fn committed(world: &World, status: &Status, image: &str, takes_back: bool, 
         .filter(|r| r.to.as_ref().is_some_and(|to| to.answers_to(&digest)))
         .any(|r| r.quarantine.is_none() || world.quarantine_of(&r.bad).is_some());
     if !(if takes_back { back } else { given }) {
-        found.push(format!("I6: {image} was committed (taking back: {takes_back}), and no stage is that far"));
+        found
+            .push(format!("I6: {image} was committed (taking back: {takes_back}), and no stage is that far"));
     }
 }
 

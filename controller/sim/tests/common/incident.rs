@@ -3,7 +3,7 @@
 use super::{REPOSITORY, labels, owner, panics_in_prod, policy, wave};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
-    git::{FileEdit, GitTarget, Remote},
+    git::{CommitStyle, FileEdit, GitTarget, Remote},
     policy::{Namespaces, Policy, Target},
 };
 use lockkeeper_sim::{
@@ -22,7 +22,12 @@ pub fn world() -> World {
 /// The same with `prod` delivered through a repository, whose file names `latest`.
 pub fn world_through_git() -> World {
     let mut policy = policy();
-    let remote = Remote { url: "https://git.example.com/x".into(), branch: "main".into(), secret: None };
+    let remote = Remote {
+        url: "https://git.example.com/x".into(),
+        branch: "main".into(),
+        secret: None,
+        style: CommitStyle::default(),
+    };
     policy.stages[2].targets = vec![Target::Git(GitTarget {
         remote: remote.clone(),
         edits: vec![FileEdit::Marker { path: String::new() }],

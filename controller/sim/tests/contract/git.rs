@@ -1,16 +1,16 @@
 //! `git` targets: one commit per attempt, the soak only when the pods have it, and back by a commit.
 
 use super::{Story, stages};
+use jiff::SignedDuration;
 use lockkeeper_core::{
     decide,
     decision::{Action, Decision, PodMove, Purpose},
-    git::{Commit, Delivery, FileEdit, Files, FilesSeen, GitTarget, Place, Remote},
+    git::{Commit, CommitStyle, Delivery, FileEdit, Files, FilesSeen, GitTarget, Place, Remote},
     image::{Release, Tag},
     observed::{Answer, Failure, Observed, PodSeen},
     policy::{Namespaces, Policy, Target},
     status::{Phase, Status},
 };
-use jiff::SignedDuration;
 use lockkeeper_sim::{Effect, Record, World, release};
 
 /// A policy whose one stage is delivered through a repository, what its file says, and what applies it.
@@ -37,7 +37,12 @@ impl Table {
         let story = Story::new(stages(&["prod"]), &[("prod", "api", 2)]).minutes(1);
         let mut policy = stages(&["prod"]);
         policy.stages[0].targets = vec![Target::Git(GitTarget {
-            remote: Remote { url: "https://git.example.com/x".into(), branch: "main".into(), secret: None },
+            remote: Remote {
+                url: "https://git.example.com/x".into(),
+                branch: "main".into(),
+                secret: None,
+                style: CommitStyle::default(),
+            },
             edits: vec![FileEdit::Marker { path: String::new() }],
             namespaces: Namespaces::Named(vec!["prod".to_owned()]),
             match_labels: crate::common::labels(),
@@ -225,7 +230,8 @@ fn g4_k14_what_somebody_takes_out_again_is_left_alone_after_three_commits_and_pu
     assert_eq!((table.commits.len(), table.reason()), (3, (Phase::Applying, "Contested")));
     assert_eq!(table.told("Contested"), 1);
     assert!(table.status.stages[0].message.contains("kim took"), "{}", table.status.stages[0].message);
-    let ids: Vec<&str> = table.commits.iter().filter_map(|c| c.delivery.id.rsplit_once('/')).map(|c| c.1).collect();
+    let ids: Vec<&str> =
+        table.commits.iter().filter_map(|c| c.delivery.id.rsplit_once('/')).map(|c| c.1).collect();
     assert_eq!(ids, ["0", "0.1", "0.2"], "each write has its own name");
     table.passes(260);
     assert_eq!(

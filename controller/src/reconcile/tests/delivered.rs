@@ -6,7 +6,7 @@ use crate::{
     reconcile::deliveries::Deliveries,
 };
 use lockkeeper_core::{
-    git::{Commit, Delivery, Files, Remote},
+    git::{Commit, CommitStyle, Delivery, Files, Remote},
     image::Digest,
     observed::Answer,
 };
@@ -23,7 +23,12 @@ fn delivery(policy: &str) -> Delivery {
         id: format!("{policy}-1/0"),
         policy: ("platform".into(), policy.into()),
         stage: "prod".into(),
-        remote: Remote { url: "https://git.example.com/x".into(), branch: "main".into(), secret: None },
+        remote: Remote {
+            url: "https://git.example.com/x".into(),
+            branch: "main".into(),
+            secret: None,
+            style: CommitStyle::default(),
+        },
         edits: Vec::new(),
         repositories: Vec::new(),
         tag: None,

@@ -101,8 +101,12 @@ impl Branches for Fake {
                 Some(_) => Files::Say(errand.delivery.id.clone()),
                 None => files.clone(),
             };
-            let seen =
-                errands.iter().map(|errand| FilesSeen { own: None, files: said(errand), undone_by: None, rejected: None });
+            let seen = errands.iter().map(|errand| FilesSeen {
+                own: None,
+                files: said(errand),
+                undone_by: None,
+                rejected: None,
+            });
             Ok(seen.collect())
         })
     }
