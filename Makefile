@@ -9,6 +9,7 @@ test:
 	tests/bed/build
 	tests/bed/build helm
 	tests/bed/build older
+	tests/bed/build sshd
 	cargo build --locked --workspace --all-targets
 	tests/run
 

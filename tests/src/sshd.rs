@@ -33,6 +33,7 @@ pub struct Sshd {
 impl Sshd {
     /// Starts it.
     pub async fn start() -> Result<Self> {
+        let program = programs::folder(programs::Target::Sshd).await?.join("sshd");
         let folder = tempfile::tempdir()?;
         let (place, port) = (folder.path(), ports::free()?);
         for name in ["host", "other-host", "user"] {
@@ -53,7 +54,6 @@ impl Sshd {
             std::fs::create_dir_all(EMPTY)?;
             std::fs::set_permissions(EMPTY, std::fs::Permissions::from_mode(0o755))?;
         }
-        let program = programs::folder(programs::Target::Sshd).await?.join("sshd");
         let server = Part::new("sshd", program, args(place, "config"), Vec::new(), place.join("sshd.log"));
         let identity = std::fs::read_to_string(place.join("user"))?;
         let this = Self { host: format!("127.0.0.1:{port}"), user, identity, server, folder };

@@ -72,6 +72,13 @@ fn two_images_of_the_same_files_are_equal_to_the_bit() {
     test().unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+/// Where a program of this machine is.
+fn on_path(program: &str) -> Result<String> {
+    let path = std::env::var_os("PATH").context("no PATH")?;
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    Ok(found.with_context(|| format!("{program} is not installed"))?.display().to_string())
+}
+
 /// The root folder that the layers of a layout make.
 fn unpacked(layout: &Path, root: &Path) -> Result<()> {
     let blob = |digest: &Value| -> Result<Vec<u8>> {
@@ -99,7 +106,8 @@ fn git_and_what_it_runs_work_in_it_as_nobody() {
         let layout = folder.path().join("layout");
         let place = layout.display().to_string();
         let mut args = vec!["--binary", &binary, "--layout", &place];
-        for program in ["/usr/bin/git", &https, "/bin/sh"] {
+        let (git, sh) = (on_path("git")?, on_path("sh")?);
+        for program in [&git, &https, &sh] {
             args.extend(["--program", program]);
         }
         let said = done(&args)?;
@@ -115,9 +123,9 @@ fn git_and_what_it_runs_work_in_it_as_nobody() {
         let call = |arguments: &[&str]| -> Result<Output> {
             let mut command = std::process::Command::new("chroot");
             command.arg("--userspec=65534:65534").arg(&root).args(arguments);
-            Ok(command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/bin").output()?)
+            Ok(command.output()?)
         };
-        let hashed = call(&["/bin/sh", "-c", "echo lockkeeper | git hash-object --stdin"])?;
+        let hashed = call(&[&sh, "-c", "echo lockkeeper | git hash-object --stdin"])?;
         ensure!(hashed.stdout.len() == 41 && hashed.status.success(), "{hashed:?}");
         // Its helper speaks TLS to a port at which nobody listens.
         let asked = call(&["git", "ls-remote", "https://127.0.0.1:1/a.git"])?;
