@@ -189,6 +189,7 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     let git = json!({
         "url": "https://user@git.example.com/x", "branch": "main", "secretRef": {"name": "other/secret"},
         "pullRequest": {"provider": "github"},
+        "commit": {"signingSecretRef": {"name": "other/secret"}},
         "edits": [{"marker": {"path": "a"}, "kustomize": {"path": "b"}}],
     });
     let targets = json!([
