@@ -66,7 +66,8 @@ target := $(abspath $(built)/..)
 remap = --remap-path-prefix=$(1)=$(2)
 auditable_version := 0.7.7
 auditable := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockkeeper-tools/cargo-auditable-$(auditable_version)
-with_git = $(foreach program,git ssh ssh-keygen sh,--program $(or $(shell command -v $(program)),$(error $(program) is not installed; Debian: apt-get install git openssh-client))) \
+# git runs what it is told for ssh by /bin/sh, whatever PATH says.
+with_git = --program /bin/sh $(foreach program,git ssh ssh-keygen,--program $(or $(shell command -v $(program)),$(error $(program) is not installed; Debian: apt-get install git openssh-client))) \
 	--program $(shell git --exec-path)/git-remote-https
 image: $(auditable)/bin/cargo-auditable
 	PATH="$(auditable)/bin:$$PATH" \

@@ -106,8 +106,9 @@ fn git_and_what_it_runs_work_in_it_as_nobody() {
         let layout = folder.path().join("layout");
         let place = layout.display().to_string();
         let mut args = vec!["--binary", &binary, "--layout", &place];
-        let (git, sh) = (on_path("git")?, on_path("sh")?);
-        for program in [&git, &https, &sh] {
+        let git = on_path("git")?;
+        // Where git looks for it.
+        for program in [&git, &https, "/bin/sh"] {
             args.extend(["--program", program]);
         }
         let said = done(&args)?;
@@ -125,7 +126,7 @@ fn git_and_what_it_runs_work_in_it_as_nobody() {
             command.arg("--userspec=65534:65534").arg(&root).args(arguments);
             Ok(command.output()?)
         };
-        let hashed = call(&[&sh, "-c", "echo lockkeeper | git hash-object --stdin"])?;
+        let hashed = call(&["/bin/sh", "-c", "echo lockkeeper | git hash-object --stdin"])?;
         ensure!(hashed.stdout.len() == 41 && hashed.status.success(), "{hashed:?}");
         // Its helper speaks TLS to a port at which nobody listens.
         let asked = call(&["git", "ls-remote", "https://127.0.0.1:1/a.git"])?;
