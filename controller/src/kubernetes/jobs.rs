@@ -11,7 +11,6 @@ use super::{
 };
 use crate::ports::{
     EffectError, Fence, Identity,
-    cloud::Account,
     signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
 };
 use futures::{FutureExt as _, future::BoxFuture};
@@ -134,10 +133,6 @@ impl SignalSource for Jobs {
         measure: Measure<'a>,
     ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
         self.ask(measure).boxed()
-    }
-
-    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
-        Err(SignalError::other(format!("{server} knows no ServiceAccounts; please report this")))
     }
 }
 

@@ -111,8 +111,11 @@ pub trait SignalSource: Send + Sync + 'static {
     /// For whom the token of a `ServiceAccount` has to be that a server knows by its identity in a cloud. Asks nobody.
     ///
     /// # Errors
-    /// It does not say by which identity; the message names the annotation.
-    fn audience(&self, server: &Server, account: &Account) -> Result<String, SignalError>;
+    /// It does not say by which identity (the message names the annotation), or the server knows no `ServiceAccounts`.
+    fn audience(&self, server: &Server, account: &Account) -> Result<String, SignalError> {
+        let _ = account;
+        Err(SignalError::other(format!("{server} knows no ServiceAccounts; name a Secret in secretRef")))
+    }
 }
 
 impl SignalError {

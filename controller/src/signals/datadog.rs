@@ -5,12 +5,9 @@
 
 use super::{
     door::{self, Answered, Door, Sent},
-    misled, no_audience,
+    misled,
 };
-use crate::ports::{
-    cloud::Account,
-    signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
-};
+use crate::ports::signals::{Measure, Measured, SignalAccess, SignalError, SignalSource};
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Method, header};
 use lockkeeper_core::{image::shown, signals::Server};
@@ -66,10 +63,6 @@ impl SignalSource for Datadog {
         measure: Measure<'a>,
     ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
         self.ask(access, measure).boxed()
-    }
-
-    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
-        Err(no_audience(server))
     }
 }
 

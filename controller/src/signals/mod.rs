@@ -89,15 +89,6 @@ impl SignalSource for NoJobs {
         let error = SignalError::other(format!("{} cannot be run from here", measure.server));
         Box::pin(async { Err(error) })
     }
-
-    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
-        Err(no_audience(server))
-    }
-}
-
-/// What a server says that knows no `ServiceAccounts`.
-fn no_audience(server: &Server) -> SignalError {
-    SignalError::other(format!("{server} knows no ServiceAccounts; name a Secret in secretRef"))
 }
 
 /// The server is of another kind: only a mistake of ours comes here.

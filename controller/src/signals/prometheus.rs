@@ -6,12 +6,9 @@
 
 use super::{
     door::{self, Answered, Door, LIMIT, Sent},
-    misled, no_audience,
+    misled,
 };
-use crate::ports::{
-    cloud::Account,
-    signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
-};
+use crate::ports::signals::{Measure, Measured, SignalAccess, SignalError, SignalSource};
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderValue, Method, header};
 use lockkeeper_core::{image::shown, signals::Server};
@@ -61,10 +58,6 @@ impl SignalSource for Prometheus {
         measure: Measure<'a>,
     ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
         self.ask(access, measure).boxed()
-    }
-
-    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
-        Err(no_audience(server))
     }
 }
 

@@ -6,13 +6,10 @@
 
 use super::{
     door::{self, Answered, Door, Sent},
-    misled, no_audience,
+    misled,
 };
 use crate::{
-    ports::{
-        cloud::Account,
-        signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
-    },
+    ports::signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
     signing::webhooks::Key,
 };
 use futures::{FutureExt as _, future::BoxFuture};
@@ -73,10 +70,6 @@ impl SignalSource for Webhook {
         measure: Measure<'a>,
     ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
         self.ask(access, measure).boxed()
-    }
-
-    fn audience(&self, server: &Server, _: &Account) -> Result<String, SignalError> {
-        Err(no_audience(server))
     }
 }
 

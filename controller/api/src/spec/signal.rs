@@ -50,11 +50,7 @@ pub struct Signal {
 pub struct Prometheus {
     /// Its base address, such as `http://prometheus.monitoring:9090`; `/api/v1/query` is added.
     #[schemars(length(min = 8, max = bounds::ADDRESS))]
-    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-        "self.matches('^https?://[A-Za-z0-9.:_\\\\[\\\\]-]+(/[A-Za-z0-9._~/-]*)?$')",
-        "must be http:// or https:// with a host, an optional port and an optional path, without user, query and fragment; \
-         put credentials into a Secret and name it in secretRef",
-    )]))]
+    #[schemars(extend("x-kubernetes-validations" = address_rule()))]
     pub address: String,
     /// What is asked: an expression with one value. `$(pods)`, `$(namespace)`: the pods' names and namespaces as regular
     /// expressions; `$(digest)`: what they run; `$(window)`: the length of a tick; `$(baselinePods)`: the names of the
@@ -75,11 +71,7 @@ pub struct Prometheus {
 pub struct Judge {
     /// Where it takes requests, such as `https://judge.example.com/lockkeeper`.
     #[schemars(length(min = 8, max = bounds::ADDRESS))]
-    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
-        "self.matches('^https?://[A-Za-z0-9.:_\\\\[\\\\]-]+(/[A-Za-z0-9._~/-]*)?$')",
-        "must be http:// or https:// with a host, an optional port and an optional path, without user, query and fragment; \
-         put credentials into a Secret and name it in secretRef",
-    )]))]
+    #[schemars(extend("x-kubernetes-validations" = address_rule()))]
     pub address: String,
     /// A Secret of the policy's namespace, read as its `ServiceAccount`: `token`, or `username` and `password`; `signingKey`,
     /// by which requests are signed; `ca.crt` for an authority of its own; `header.NAME` for a header.
@@ -216,4 +208,12 @@ pub struct Compare {
         "must be a number that is not negative, such as 0.05",
     )]))]
     pub limit: Option<String>,
+}
+
+fn address_rule() -> serde_json::Value {
+    serde_json::json!([schema::rule(
+        "self.matches('^https?://[A-Za-z0-9.:_\\\\[\\\\]-]+(/[A-Za-z0-9._~/-]*)?$')",
+        "must be http:// or https:// with a host, an optional port and an optional path, without user, query and fragment; \
+         put credentials into a Secret and name it in secretRef",
+    )])
 }

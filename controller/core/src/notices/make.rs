@@ -70,8 +70,8 @@ impl Making<'_> {
     }
 }
 
-/// What the pass tells in the cluster, as far as somebody outside wants to know.
-pub(super) fn from_events(
+/// What the pass tells in the cluster, as far as somebody outside wants to know; and the troubles of stages.
+pub(super) fn of_pass(
     policy: &Policy,
     receivers: &[Receiver],
     decision: &Decision,
@@ -79,6 +79,12 @@ pub(super) fn from_events(
     now: Timestamp,
 ) {
     let making = Making { policy, receivers, now };
+    from_events(&making, decision, notices);
+    from_stages(&making, decision, notices);
+    end(&making, &decision.status.stages, notices);
+}
+
+fn from_events(making: &Making<'_>, decision: &Decision, notices: &mut Notices) {
     let status = &decision.status;
     for Event { reason, stage, message, .. } in &decision.events {
         let Some(occasion) = Occasion::of_event(reason) else { continue };
@@ -94,15 +100,9 @@ pub(super) fn from_events(
     }
 }
 
-/// The troubles of stages: each change of one, and its end.
-pub(super) fn from_stages(
-    policy: &Policy,
-    receivers: &[Receiver],
-    decision: &Decision,
-    notices: &mut Notices,
-    now: Timestamp,
-) {
-    let making = Making { policy, receivers, now };
+/// The troubles of stages: each change of one.
+fn from_stages(making: &Making<'_>, decision: &Decision, notices: &mut Notices) {
+    let Making { policy, now, .. } = *making;
     let status = &decision.status;
     for stage in &status.stages {
         let Some(trouble) = Trouble::of(stage) else { continue };
@@ -138,7 +138,6 @@ pub(super) fn from_stages(
         notice.since = Some(incident.since);
         making.add(notices, notice);
     }
-    end(&making, &status.stages, notices);
 }
 
 /// Troubles that are over, or whose stage is gone.

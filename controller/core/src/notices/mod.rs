@@ -62,8 +62,7 @@ pub fn keep(policy: &Policy, seen: &Observed, decision: &mut Decision, now: Time
     if receivers.is_empty() {
         notices.incidents.clear();
     } else {
-        make::from_events(policy, receivers, decision, &mut notices, now);
-        make::from_stages(policy, receivers, decision, &mut notices, now);
+        make::of_pass(policy, receivers, decision, &mut notices, now);
     }
     let over = notices.outbox.len().saturating_sub(MOST);
     if notices.outbox.drain(..over).count() > 0 {

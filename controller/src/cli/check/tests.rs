@@ -164,10 +164,7 @@ fn a_webhook_that_nobody_believes_is_no_good_news() {
 #[tokio::test]
 async fn each_server_of_signals_is_asked_once_and_what_it_says_is_told() {
     use super::signals;
-    use crate::ports::{
-        cloud::Account,
-        signals::{Measure, Measured, SignalAccess, SignalError, SignalSource},
-    };
+    use crate::ports::signals::{Measure, Measured, SignalAccess, SignalError, SignalSource};
     use futures::future::BoxFuture;
 
     struct Server(Result<Option<Measured>, SignalError>);
@@ -178,14 +175,6 @@ async fn each_server_of_signals_is_asked_once_and_what_it_says_is_told() {
             _: Measure<'a>,
         ) -> BoxFuture<'a, Result<Option<Measured>, SignalError>> {
             Box::pin(async { self.0.clone() })
-        }
-
-        fn audience(
-            &self,
-            server: &lockkeeper_core::signals::Server,
-            _: &Account,
-        ) -> Result<String, SignalError> {
-            Err(SignalError::other(server.to_string()))
         }
     }
     let policy = |name: &str| -> ImagePolicy {
