@@ -114,8 +114,8 @@ pub struct StoredPolicy {
     pub requested_at: Option<String>,
     /// The validated policy, or the messages of what is wrong with it (field, value, reason, fix).
     pub policy: Result<Arc<Policy>, Vec<String>>,
-    /// Its stored status.
-    pub status: Status,
+    /// Its stored status: one copy of it in this process, whoever looks at it.
+    pub status: Arc<Status>,
 }
 
 /// Why an effect did not happen.
@@ -214,7 +214,7 @@ pub trait Policies: Send + Sync + 'static {
         fence: &'a Fence,
         stored: &'a StoredPolicy,
         resource_version: &'a str,
-        status: &'a Status,
+        status: &'a Arc<Status>,
     ) -> BoxFuture<'a, Result<String, EffectError>>;
     /// Tell people (a Kubernetes Event).
     fn publish<'a>(

@@ -213,7 +213,7 @@ impl Policies for Kubernetes {
         fence: &'a Fence,
         stored: &'a StoredPolicy,
         resource_version: &'a str,
-        status: &'a Status,
+        status: &'a Arc<Status>,
     ) -> BoxFuture<'a, Result<String, EffectError>> {
         Box::pin(self.status_written(fence, stored, resource_version, status))
     }

@@ -25,7 +25,7 @@ impl Kubernetes {
         fence: &Fence,
         stored: &StoredPolicy,
         resource_version: &str,
-        status: &Status,
+        status: &Arc<Status>,
     ) -> Result<String, EffectError> {
         let key = &stored.key;
         let (resource, namespace, name) = ("imagepolicies/status", key.namespace.as_str(), key.name.as_str());
@@ -37,7 +37,7 @@ impl Kubernetes {
             "metadata": {
                 "namespace": namespace, "name": name, "uid": stored.uid, "resourceVersion": resource_version,
             },
-            "status": status,
+            "status": **status,
         });
         let urls = Urls::new(own::path_in(namespace, "imagepolicies"));
         let request = body(&object).and_then(|b| urls.replace_subresource("status", name, &post(), b));
@@ -53,7 +53,7 @@ impl Kubernetes {
         if let Some(newest) = newest.filter(|newest| newest.uid == stored.uid) {
             let now = StoredPolicy {
                 resource_version: written.clone(),
-                status: status.clone(),
+                status: Arc::clone(status),
                 ..(*newest).clone()
             };
             if answer.metadata.generation == Some(now.generation) {

@@ -195,8 +195,10 @@ fn see_pod(
 fn claims(world: &World, policy: &Policy, key: &PolicyKey) -> Vec<Claim> {
     let targets = policy.stages.iter().flat_map(|stage| &stage.targets);
     let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, t.namespaces())).collect();
-    let writing = world.rivals(policy, key, &mine).filter(|rival| rival.mode == Mode::Enforce);
-    writing.flat_map(|rival| claims_of(world, rival, &mine)).collect()
+    let rivals = world.rivals(policy, key, &mine);
+    // Each once, in an order that stays.
+    let writing: BTreeMap<_, _> = rivals.filter(|(_, rival)| rival.mode == Mode::Enforce).collect();
+    writing.into_values().flat_map(|rival| claims_of(world, rival, &mine)).collect()
 }
 
 fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<Claim> {

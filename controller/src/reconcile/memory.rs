@@ -24,9 +24,9 @@ pub struct Memory {
     /// The newest resourceVersion known: status is replaced against it.
     pub resource_version: String,
     /// The status that is stored at that version.
-    pub stored: Status,
+    pub stored: Arc<Status>,
     /// The status decided last.
-    pub latest: Status,
+    pub latest: Arc<Status>,
     /// When the status was last written by this process.
     pub written: Option<Instant>,
     /// The version at which a write met a conflict.
@@ -95,15 +95,15 @@ impl Memory {
 
     fn restart(&mut self, shown: &StoredPolicy) {
         self.resource_version.clone_from(&shown.resource_version);
-        self.stored = shown.status.clone();
-        self.latest = shown.status.clone();
+        self.stored = Arc::clone(&shown.status);
+        self.latest = Arc::clone(&shown.status);
         self.written = None;
     }
 
     /// A status was written and is stored at `resource_version` now.
-    pub fn wrote(&mut self, status: Status, resource_version: String, now: Instant) {
+    pub fn wrote(&mut self, status: Arc<Status>, resource_version: String, now: Instant) {
         self.resource_version = resource_version;
-        self.latest = status.clone();
+        self.latest = Arc::clone(&status);
         self.stored = status;
         self.written = Some(now);
     }

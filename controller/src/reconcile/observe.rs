@@ -66,7 +66,7 @@ impl Eyes<'_> {
         let mut stages = view.stages;
         memory.refusals.show(policy, &mut stages);
         Ok(Observed {
-            status: memory.latest.clone(),
+            status: (*memory.latest).clone(),
             catalogue,
             answers,
             signals: self.measurements.map(|all| all.answers(&stored.key)).unwrap_or_default(),

@@ -12,7 +12,7 @@ use crate::{
     telemetry::Metrics,
 };
 use lockkeeper_core::status::Status;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Between writes of counters after a crash.
@@ -82,10 +82,11 @@ impl Pen<'_> {
             Change::Material => Some(now),
         };
         if due.is_none_or(|at| at > now) {
-            memory.latest = status;
+            let same = *memory.stored == status;
+            memory.latest = if same { Arc::clone(&memory.stored) } else { Arc::new(status) };
             return Ok(Reported { change, wrote: false, due });
         }
-        self.write(stored, memory, status).await?;
+        self.write(stored, memory, Arc::new(status)).await?;
         Ok(Reported { change, wrote: true, due: None })
     }
 
@@ -94,7 +95,7 @@ impl Pen<'_> {
         if material(&memory.stored, &memory.latest) == Change::Nothing {
             return Ok(false);
         }
-        let latest = memory.latest.clone();
+        let latest = Arc::clone(&memory.latest);
         self.write(stored, memory, latest).await?;
         Ok(true)
     }
@@ -103,7 +104,7 @@ impl Pen<'_> {
         &self,
         stored: &StoredPolicy,
         memory: &mut Memory,
-        status: Status,
+        status: Arc<Status>,
     ) -> Result<(), ReportError> {
         if !self.fence.holds() {
             return Err(EffectError::Fenced.into());

@@ -223,7 +223,7 @@ impl Survey<'_> {
             registry: settings(object.registry()),
             requested_at: None,
             policy: Ok(Arc::new(policy.clone())),
-            status: live.map_or_else(Status::default, |live| live.status.clone()),
+            status: live.map_or_else(Arc::default, |live| Arc::clone(&live.status)),
             key,
         }
     }
@@ -274,7 +274,7 @@ impl Survey<'_> {
             if (!new && !waited && !changed) || round == ROUNDS {
                 return Ok(Settled { observed, status: decision.status, actions, events });
             }
-            memory.latest = decision.status;
+            memory.latest = Arc::new(decision.status);
         }
     }
 

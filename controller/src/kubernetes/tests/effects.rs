@@ -174,7 +174,7 @@ async fn i9_without_the_fence_nothing_is_written() {
         assert!(matches!(outcome, Err(EffectError::Fenced)), "{action:?}: {outcome:?}");
     }
     let stored = scene.stored("otel");
-    let written = scene.kubernetes.write_status(&lost_fence(), &stored, "10", &Status::default()).await;
+    let written = scene.kubernetes.write_status(&lost_fence(), &stored, "10", &Arc::default()).await;
     assert!(matches!(written, Err(EffectError::Fenced)));
 }
 
@@ -295,7 +295,7 @@ async fn a_status_is_replaced_against_its_version_and_known_at_once() {
     });
     let scene = scene(server);
     let stored = scene.stored("otel");
-    let status = Status { phase: "Soaking".into(), ..Status::default() };
+    let status = Arc::new(Status { phase: "Soaking".into(), ..Status::default() });
     let version = scene.kubernetes.write_status(&fence(), &stored, "10", &status).await.unwrap();
     let asked = &scene.server.asked()[0];
     assert_eq!((asked.method.as_str(), asked.path.rsplit('/').next()), ("PUT", Some("status")));

@@ -90,7 +90,7 @@ impl ParsedPolicies {
         let meta = Meta::deserialize(object.get("metadata")?).ok()?;
         let key = PolicyKey { namespace: meta.namespace.clone(), name: meta.name.clone() };
         let generation = meta.generation.unwrap_or_default();
-        let status = status(&object, &key);
+        let status = Arc::new(status(&object, &key));
         let account = object.pointer("/spec/serviceAccountName").and_then(Value::as_str);
         let account = account.unwrap_or(lockkeeper_api::defaults::SERVICE_ACCOUNT).to_owned();
         let named = |pointer| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);

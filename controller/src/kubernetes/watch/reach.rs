@@ -31,24 +31,24 @@ impl Reach {
     }
 
     /// The rivals of a policy that promotes from these repositories and reaches into these namespaces, itself left out.
-    #[must_use]
-    pub fn rivals<'a>(
-        &self,
-        key: &PolicyKey,
-        repositories: impl IntoIterator<Item = &'a Repository>,
-        namespaces: &BTreeSet<String>,
-    ) -> Wake {
+    /// One that shares several repositories comes once for each.
+    pub fn rivals<'a, 'r>(
+        &'a self,
+        key: &'a PolicyKey,
+        repositories: impl IntoIterator<Item = &'r Repository>,
+        namespaces: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = &'a PolicyKey> {
         let sharing = repositories.into_iter().filter_map(|repository| self.repositories.get(repository));
-        let meets = |other: &PolicyKey| {
+        let meets = move |other: &PolicyKey| {
             self.policies.get(other).is_some_and(|other| !other.namespaces.is_disjoint(namespaces))
         };
-        sharing.flatten().filter(|other| *other != key && meets(other)).cloned().collect()
+        sharing.flatten().filter(move |other| *other != key && meets(other))
     }
 
     /// A policy came, went or got another spec; it reaches into these namespaces now. Returns whose rival it was or is.
     pub fn set(&mut self, key: &PolicyKey, now: Option<(&Policy, BTreeSet<String>)>) -> Wake {
         let was = self.policies.remove(key).unwrap_or_default();
-        let mut rivals = self.rivals(key, &was.repositories, &was.namespaces);
+        let mut rivals: Wake = self.rivals(key, &was.repositories, &was.namespaces).cloned().collect();
         was.namespaces.iter().for_each(|namespace| remove(&mut self.namespaces, namespace, key));
         was.repositories.iter().for_each(|repository| remove(&mut self.repositories, repository, key));
         let Some((policy, namespaces)) = now else { return rivals };
@@ -59,7 +59,7 @@ impl Reach {
         for repository in &reached.repositories {
             self.repositories.entry(repository.clone()).or_default().insert(key.clone());
         }
-        rivals.extend(self.rivals(key, &reached.repositories, &reached.namespaces));
+        rivals.extend(self.rivals(key, &reached.repositories, &reached.namespaces).cloned());
         self.policies.insert(key.clone(), reached);
         rivals
     }

@@ -308,15 +308,16 @@ impl World {
         }
     }
 
-    /// The other policies that reach into one of these namespaces and share a repository with this one.
+    /// The other policies that reach into one of these namespaces and share a repository with this one; one that shares
+    /// several comes once for each.
     pub fn rivals<'a>(
         &'a self,
-        policy: &Policy,
-        key: &PolicyKey,
-        namespaces: &BTreeSet<String>,
-    ) -> impl Iterator<Item = &'a Arc<Policy>> {
+        policy: &'a Policy,
+        key: &'a PolicyKey,
+        namespaces: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = (&'a PolicyKey, &'a Arc<Policy>)> {
         let rivals = self.reach.rivals(key, policy.repositories(), namespaces);
-        rivals.into_iter().filter_map(|rival| self.policy(&rival))
+        rivals.filter_map(|rival| Some((rival, self.policy(rival)?)))
     }
 
     /// A policy came, went or got another spec: index it anew. Returns whose claims or rivals change by that.

@@ -177,12 +177,13 @@ impl Entry {
     }
 }
 
-/// Some time within `pause`: what was looked up first at a start is spread over the whole interval from then on.
+/// Some time within `pause`: what was looked up first at a start is spread over the interval from then on. Not in its
+/// first quarter: a start with many policies may take that long, and nothing is asked twice meanwhile.
 pub fn scattered(pause: Duration, key: &impl Hash) -> Duration {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    let permille = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
-    pause * (1 + permille) / 1000
+    let permille = u32::try_from(hasher.finish() % 750).unwrap_or_default();
+    pause * (251 + permille) / 1000
 }
 
 /// `pause`, between 10 % shorter and 10 % longer: lookups that began together drift apart. The same for the same key

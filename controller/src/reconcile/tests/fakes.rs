@@ -195,7 +195,7 @@ impl Fake {
             identity: Identity { namespace: "platform".into(), service_account: "promoter".into() },
             registry: RegistrySettings { secret: secret.map(str::to_owned), ..RegistrySettings::default() },
             requested_at: None,
-            status: looked_at(&policy(name)),
+            status: Arc::new(looked_at(&policy(name))),
             policy: Ok(Arc::new(policy(name))),
         };
         self.policies.lock().unwrap().insert(key.clone(), stored);
@@ -453,7 +453,7 @@ impl Policies for Fake {
         _: &'a Fence,
         stored: &'a StoredPolicy,
         resource_version: &'a str,
-        status: &'a Status,
+        status: &'a Arc<Status>,
     ) -> BoxFuture<'a, Result<String, EffectError>> {
         Box::pin(async move {
             self.note(format!("status {}", stored.key.name));
@@ -466,7 +466,7 @@ impl Policies for Fake {
             if current.resource_version != resource_version {
                 return Err(EffectError::Outdated(stored.key.name.clone()));
             }
-            current.status = status.clone();
+            current.status = Arc::clone(status);
             current.resource_version.clone_from(&version);
             Ok(version)
         })

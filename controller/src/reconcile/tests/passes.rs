@@ -101,7 +101,7 @@ async fn k7_after_a_conflict_it_waits_for_the_watch_and_goes_on_from_what_is_sto
     assert_eq!(reconciler.pass(&key).await, Outcome::Failed);
     assert_eq!(reconciler.pass(&key).await, Outcome::Failed, "the watch shows nothing newer yet");
     assert_eq!(fake.happened(), ["status otel"]);
-    fake.change(&key, |stored| stored.status.attempts = 40);
+    fake.change(&key, |stored| Arc::make_mut(&mut stored.status).attempts = 40);
     assert!(matches!(reconciler.pass(&key).await, Outcome::Done { .. }));
     assert_eq!(fake.policies.lock().unwrap()[&key].status.attempts, 41);
 }
@@ -124,13 +124,13 @@ async fn a_status_that_somebody_else_changed_counts_and_a_changed_spec_loses_not
     fake.change(&key, |stored| stored.generation = 2);
     reconciler.pass(&key).await;
     assert_eq!(seen_by_decide.load(Ordering::SeqCst), 7);
-    fake.change(&key, |stored| stored.status.attempts = 3);
+    fake.change(&key, |stored| Arc::make_mut(&mut stored.status).attempts = 3);
     reconciler.pass(&key).await;
     assert_eq!(seen_by_decide.load(Ordering::SeqCst), 3);
     // Deleted and made again under the same name.
     fake.change(&key, |stored| {
         stored.uid = "another".into();
-        stored.status = Status::default();
+        stored.status = Arc::default();
     });
     reconciler.pass(&key).await;
     assert_eq!(seen_by_decide.load(Ordering::SeqCst), 0);
@@ -219,7 +219,7 @@ async fn i14_k15_a_policy_that_is_wrong_says_so_once_keeps_its_flight_and_delays
     let (wrong, good) = (fake.store("wrong", None), fake.store("good", None));
     let reconciler = fake.reconciler(|_, seen, _| begin_once(seen));
     fake.change(&wrong, |stored| {
-        stored.status = soaking(60, 0);
+        stored.status = Arc::new(soaking(60, 0));
         stored.policy = Err(vec!["spec.interval: 5 has no unit; write 5m".into()]);
     });
     reconciler.pass(&wrong).await;
