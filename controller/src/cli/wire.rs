@@ -38,10 +38,6 @@ pub struct Registries {
     /// with this program. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     sigstore_trusted_root: Option<PathBuf>,
-    /// A folder for caches of the repositories that stages are delivered through; nothing in it has to be kept. Without
-    /// this the machine's folder for temporary files.
-    #[arg(long, value_name = "FOLDER")]
-    git_cache: Option<PathBuf>,
 }
 
 impl Registries {
@@ -98,14 +94,6 @@ impl Registries {
         }))
     }
 
-    /// The client of repositories.
-    pub fn git(&self, api_server: Option<IpAddr>) -> Result<Git, Failure> {
-        let folder = self.git_cache.clone().unwrap_or_else(git::usual_folder);
-        Git::new(self.hosts(api_server)?, Arc::new(SystemLookup), &folder).map_err(|error| {
-            Failure::Usage(format!("--git-cache {} cannot be used: {error}", folder.display()))
-        })
-    }
-
     fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
         let hosts = HostPolicy::new(&self.allow_host, self.deny_private_hosts)
             .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -147,6 +135,10 @@ pub struct Installation {
     /// host=URL, such as a private endpoint. Repeatable.
     #[arg(long, value_name = "HOST=URL")]
     cloud_endpoint: Vec<Endpoint>,
+    /// A folder for caches of the repositories that stages are delivered through; nothing in it has to be kept. Without
+    /// this the machine's folder for temporary files.
+    #[arg(long, value_name = "FOLDER")]
+    git_cache: Option<PathBuf>,
     /// The controller's own namespace: an Intervention there may concern all policies.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = lockkeeper_api::names::NAMESPACE)]
     namespace: String,
@@ -255,7 +247,11 @@ impl Connection {
 
     /// For repositories.
     pub fn git(&self, installation: &Installation) -> Result<Git, Failure> {
-        installation.registries.git(self.address)
+        let folder = installation.git_cache.clone().unwrap_or_else(git::usual_folder);
+        let hosts = installation.registries.hosts(self.address)?;
+        Git::new(hosts, Arc::new(SystemLookup), &folder).map_err(|error| {
+            Failure::Usage(format!("--git-cache {} cannot be used: {error}", folder.display()))
+        })
     }
 
     /// For hooks.

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use lockkeeper_core::{
     git::GitTarget,
     observed::{Claim, Claimed, Owner, PodSeen, StageSeen, WorkloadSeen},
-    policy::{Mode, PodsTarget, Policy, Stage, Target},
+    policy::{PodsTarget, Policy, Stage, Target},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -195,10 +195,8 @@ fn see_pod(
 fn claims(world: &World, policy: &Policy, key: &PolicyKey) -> Vec<Claim> {
     let targets = policy.stages.iter().flat_map(|stage| &stage.targets);
     let mine: BTreeSet<String> = targets.flat_map(|t| world.usable(policy, t.namespaces())).collect();
-    let rivals = world.rivals(policy, key, &mine);
-    // Each once, in an order that stays.
-    let writing: BTreeMap<_, _> = rivals.filter(|(_, rival)| rival.mode == Mode::Enforce).collect();
-    writing.into_values().flat_map(|rival| claims_of(world, rival, &mine)).collect()
+    let rivals = world.writing_rivals(policy, key, &mine);
+    rivals.flat_map(|rival| claims_of(world, rival, &mine)).collect()
 }
 
 fn claims_of(world: &World, policy: &Policy, within: &BTreeSet<String>) -> Vec<Claim> {

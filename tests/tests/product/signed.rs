@@ -1,6 +1,7 @@
 //! `select.verify`: what nobody signed, or somebody else, is not taken; what is signed is.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use e2e::controller::program;
 use e2e::gate::Gate;
 use e2e::image::SigningKey;
 use e2e::scene::{Scene, gate};
@@ -59,6 +60,29 @@ async fn tag_is(scene: &Scene<'_>, tag: &str, reason: &str) -> Result<String> {
     Ok(of(&status.0)["message"].as_str().unwrap_or_default().to_owned())
 }
 
+/// `lockkeeper select` with the key in a file says of the registry's tags what the status does.
+async fn same_without_a_cluster(scene: &Scene<'_>, key: &SigningKey) -> Result<()> {
+    let mut policy = scene.policy(&Scene::pods_target());
+    policy["spec"]["select"]["verify"] = json!({"cosign": {"secretRef": {"name": "cosign-pub"}}});
+    let file = |name: &str| scene.bed.folder().join(format!("{}-{name}", scene.namespace));
+    let (policy_file, key_file) = (file("policy.json"), file("cosign.pub"));
+    std::fs::write(&policy_file, policy.to_string())?;
+    std::fs::write(&key_file, key.public_pem())?;
+    let mut command = tokio::process::Command::new(program()?);
+    command.args(["select", "-o", "json", "--allow-host", scene.bed.registry().host(), "--insecure"]);
+    command.arg("-f").arg(policy_file).arg("--cosign-key").arg(key_file);
+    let output = command.output().await?;
+    let found: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let reason = |tag: &str| {
+        let all = found["tags"].as_array().into_iter().flatten();
+        all.filter(|one| one["tag"] == tag).map(|one| one["reason"].clone()).collect::<Value>()
+    };
+    ensure!(found["chosen"]["tag"] == "0.28.1", "{found:#}");
+    ensure!(reason("0.28.2") == json!(["SignedByOther"]), "{found:#}");
+    Ok(())
+}
+
 #[test]
 fn what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted() {
     run(
@@ -87,6 +111,7 @@ fn what_is_not_signed_is_refused_and_what_is_signed_in_either_form_is_promoted()
             let message = tag_is(&scene, "0.28.2", "SignedByOther").await?;
             ensure!(message.contains("none of the keys") || message.contains("another image"), "{message}");
             ensure!(moves(&scene)?.len() == before, "a pod was given what somebody else signed");
+            same_without_a_cluster(&scene, &key).await?;
             key.sign_bundle(&registry, &path, &two.digest).await?;
             scene.holds(&two.digest).await?;
             scene.all_run(&two.digest, 2).await?;

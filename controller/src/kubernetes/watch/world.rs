@@ -7,7 +7,7 @@ use super::{
     collection::Wake,
     own::{InterventionEntry, PinEntry},
     pod::PodEntry,
-    reach::Reach,
+    reach::{Reach, Reached},
     shelf::Shelf,
     workload::{WorkloadEntry, WorkloadKind},
 };
@@ -23,7 +23,7 @@ use lockkeeper_core::{
     git::GitTarget,
     image::Platform,
     observed::QuarantineSeen,
-    policy::{Namespaces, PodsTarget, Policy, Target, WorkloadsTarget},
+    policy::{Mode, Namespaces, PodsTarget, Policy, Target, WorkloadsTarget},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -308,22 +308,27 @@ impl World {
         }
     }
 
-    /// The other policies that reach into one of these namespaces and share a repository with this one; one that shares
-    /// several comes once for each.
-    pub fn rivals<'a>(
-        &'a self,
-        policy: &'a Policy,
-        key: &'a PolicyKey,
-        namespaces: &'a BTreeSet<String>,
-    ) -> impl Iterator<Item = (&'a PolicyKey, &'a Arc<Policy>)> {
+    /// The other policies that reach into one of these namespaces, share a repository with this one and write.
+    pub fn writing_rivals(
+        &self,
+        policy: &Policy,
+        key: &PolicyKey,
+        namespaces: &BTreeSet<String>,
+    ) -> impl Iterator<Item = &Arc<Policy>> {
         let rivals = self.reach.rivals(key, policy.repositories(), namespaces);
-        rivals.filter_map(|rival| Some((rival, self.policy(rival)?)))
+        let writing: BTreeSet<&PolicyKey> =
+            rivals.filter(|(_, mode)| *mode == Mode::Enforce).map(|(rival, _)| rival).collect();
+        writing.into_iter().filter_map(|rival| self.policy(rival))
     }
 
     /// A policy came, went or got another spec: index it anew. Returns whose claims or rivals change by that.
     pub fn policy_changed(&mut self, key: &PolicyKey) -> Wake {
         let policy = self.policy(key).cloned();
-        let now = policy.as_ref().map(|policy| (&**policy, self.reached_by(policy)));
+        let now = policy.map(|policy| Reached {
+            namespaces: self.reached_by(&policy),
+            repositories: policy.repositories().cloned().collect(),
+            mode: policy.mode,
+        });
         self.reach.set(key, now)
     }
 
