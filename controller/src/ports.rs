@@ -19,12 +19,14 @@ pub mod git;
 pub mod hints;
 pub mod lease;
 mod listing;
+mod logs;
 pub mod notify;
 mod reach;
 pub mod signals;
 mod signatures;
 
 pub use listing::Listing;
+pub use logs::DeadContainer;
 pub use reach::{Certificates, Credential, Proxy, RegistryAccess, RegistrySettings};
 pub use signatures::{Signature, Simple, Trust, TrustedRoot, Verifier};
 
@@ -172,6 +174,12 @@ pub trait Cluster: Send + Sync + 'static {
         identity: &'a Identity,
         service_account: &'a str,
     ) -> BoxFuture<'a, Result<Vec<String>, EffectError>>;
+    /// The end of the log of a container that died, read as `identity`: bounded, and text.
+    fn last_log<'a>(
+        &'a self,
+        identity: &'a Identity,
+        dead: &'a DeadContainer,
+    ) -> BoxFuture<'a, Result<String, EffectError>>;
     /// Read the policy's ServiceAccount, as itself.
     fn account<'a>(&'a self, identity: &'a Identity) -> BoxFuture<'a, Result<cloud::Account, EffectError>>;
     /// A token of the policy's ServiceAccount for an audience outside of the cluster, asked for as itself; it lives ten minutes.

@@ -13,6 +13,7 @@ mod events;
 pub mod failure;
 pub mod jobs;
 pub mod lease;
+mod logs;
 pub mod orphans;
 mod pins;
 mod pods;
@@ -29,8 +30,8 @@ mod wire;
 mod tests;
 
 use crate::ports::{
-    Clock, Cluster, ClusterView, EffectError, Fence, Identity, Policies, PolicyKey, Rights, StoredPolicy,
-    Told, Wakes, WatchState, Watches, cloud::Account,
+    Clock, Cluster, ClusterView, DeadContainer, EffectError, Fence, Identity, Policies, PolicyKey, Rights,
+    StoredPolicy, Told, Wakes, WatchState, Watches, cloud::Account,
 };
 use client::Caller;
 use futures::future::BoxFuture;
@@ -180,6 +181,14 @@ impl Cluster for Kubernetes {
         name: &'a str,
     ) -> BoxFuture<'a, Result<BTreeMap<String, Vec<u8>>, EffectError>> {
         Box::pin(self.secret_read(identity, name))
+    }
+
+    fn last_log<'a>(
+        &'a self,
+        identity: &'a Identity,
+        dead: &'a DeadContainer,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        Box::pin(self.log_read(identity, dead))
     }
 
     fn pull_secrets<'a>(

@@ -1,6 +1,9 @@
 //! What works beside the passes: a pass gives it something to ask or to do, and a later one sees what came of it.
 
-use super::{deliveries::Deliveries, lookups::Lookups, measurements::Measurements, notices::Notices};
+use super::{
+    deliveries::Deliveries, last_words::LastWords, lookups::Lookups, measurements::Measurements,
+    notices::Notices,
+};
 use crate::ports::PolicyKey;
 use tokio::{
     sync::Notify,
@@ -20,6 +23,8 @@ pub struct Background {
     pub notices: Notices,
     /// What repositories say, and are given.
     pub deliveries: Deliveries,
+    /// What containers said when they died.
+    pub last_words: LastWords,
 }
 
 impl Background {
@@ -29,6 +34,7 @@ impl Background {
         self.measurements.forget(key);
         self.notices.forget(key);
         self.deliveries.forget(key);
+        self.last_words.forget(key);
     }
 }
 

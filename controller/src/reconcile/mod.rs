@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod execute;
 pub mod invalid;
 mod lanes;
+pub mod last_words;
 pub mod lookups;
 pub mod measurements;
 pub mod memory;

@@ -5,6 +5,7 @@
 
 use super::{
     deliveries::Deliveries,
+    last_words::LastWords,
     lookups::{Asked, Cadence, Lookups, Rankings, Scan, Source},
     measurements::Measurements,
     memory::Memory,
@@ -42,6 +43,8 @@ pub struct Eyes<'a> {
     pub notices: Option<&'a Notices>,
     /// What files of repositories say; none where nobody looks (a plan).
     pub deliveries: Option<&'a Deliveries>,
+    /// What containers said when they died; none where nobody reads it (a plan).
+    pub last_words: Option<&'a LastWords>,
 }
 
 impl Eyes<'_> {
@@ -65,6 +68,9 @@ impl Eyes<'_> {
         };
         let mut stages = view.stages;
         memory.refusals.show(policy, &mut stages);
+        if let Some(last_words) = self.last_words {
+            last_words.show(stored, policy, &memory.latest, &mut stages);
+        }
         Ok(Observed {
             status: (*memory.latest).clone(),
             catalogue,

@@ -199,6 +199,7 @@ impl Reconciler {
             measurements: Some(&self.background.measurements),
             notices: Some(&self.background.notices),
             deliveries: Some(&self.background.deliveries),
+            last_words: Some(&self.background.last_words),
         };
         let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);

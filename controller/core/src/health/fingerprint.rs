@@ -43,10 +43,19 @@ impl fmt::Display for Fingerprint {
 }
 
 /// The line of a message that says why, for people: the first that names a panic or an error, else the last that is not empty.
+/// Rust says what happened on the line after that, Python on the last of all.
 #[must_use]
 pub fn telling_line(message: &str) -> Option<String> {
-    let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = cause(lines()).or_else(|| lines().next_back())?;
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.last()?;
+    let line = match cause(&lines) {
+        None => (*last).to_owned(),
+        Some(at) if lines[at].to_lowercase().starts_with("traceback") => (*last).to_owned(),
+        Some(at) if lines[at].contains(" panicked at ") && lines[at].ends_with(':') => {
+            [lines[at], lines.get(at + 1).copied().unwrap_or_default()].join(" ")
+        }
+        Some(at) => lines[at].to_owned(),
+    };
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let clean = masked(&clean);
     let mut end = clean.len().min(MAX_LINE);
@@ -56,32 +65,66 @@ pub fn telling_line(message: &str) -> Option<String> {
     Some(clean[..end].to_owned())
 }
 
-/// The line without what looks like a secret: after `password=`, `token: `, `Bearer `, and before the `@` of an address.
+/// The line without what looks like a secret: after `password=`, `token: `, `--secret `, `Bearer `, before the `@` of an address,
+/// and what is made as keys and tokens are.
 fn masked(line: &str) -> String {
-    const NAMES: [&str; 8] =
-        ["password", "passwd", "token", "secret", "apikey", "api_key", "authorization", "credential"];
     let mut hide_next = false;
     let mut out = String::with_capacity(line.len());
     for word in line.split(' ') {
-        let lower = word.to_lowercase();
         let hidden = std::mem::take(&mut hide_next) && !word.is_empty();
-        let assigned =
-            lower.find(['=', ':']).filter(|at| NAMES.iter().any(|name| lower[..*at].contains(name)));
-        // After `authorization:` comes the scheme, and then what counts.
-        hide_next =
-            matches!(lower.as_str(), "bearer" | "basic") || assigned.is_some_and(|at| at + 1 == lower.len());
         if !out.is_empty() {
             out.push(' ');
         }
-        match (word.rsplit_once('@'), word.find(['=', ':'])) {
+        let lower = word.to_ascii_lowercase();
+        let value = assigned(&lower);
+        // After `authorization:` comes the scheme, and then what counts.
+        let scheme = |text: &str| matches!(text.trim_matches(['"', '\'']), "bearer" | "basic");
+        hide_next = scheme(value.map_or(lower.as_str(), |at| &lower[at..]))
+            || value == Some(lower.len())
+            || (lower.starts_with("--") && value.is_none() && names_a_secret(&lower));
+        match value {
             _ if hide_next => out.push_str(word),
-            _ if hidden => out.push_str("***"),
-            (_, Some(at)) if assigned.is_some() => out.extend([&word[..=at], "***"]),
-            (Some((_, host)), _) if word.contains("://") => out.extend(["***@", host]),
-            _ => out.push_str(word),
+            Some(at) => out.extend([&word[..at], "***"]),
+            None if hidden || looks_like_a_key(word) => out.push_str("***"),
+            None => match word.rsplit_once('@') {
+                Some((_, host)) if word.contains("://") => out.extend(["***@", host]),
+                _ => out.push_str(word),
+            },
         }
     }
     out
+}
+
+fn names_a_secret(lower: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "password",
+        "passwd",
+        "token",
+        "secret",
+        "apikey",
+        "api_key",
+        "api-key",
+        "authorization",
+        "credential",
+        "signature",
+    ];
+    NAMES.iter().any(|name| lower.contains(name))
+}
+
+/// Where the value begins that is assigned to what names a secret.
+fn assigned(lower: &str) -> Option<usize> {
+    let signs = lower.match_indices(['=', ':']).map(|(at, _)| at);
+    signs.map(|at| at + 1).find(|at| names_a_secret(&lower[..*at]))
+}
+
+/// Keys and tokens of clouds and forges, and what is long and has capitals, small letters and digits in one run.
+fn looks_like_a_key(word: &str) -> bool {
+    const BEGINS: [&str; 7] = ["eyJ", "AKIA", "ASIA", "ghp_", "github_pat_", "glpat-", "xox"];
+    word.split(|c: char| !(c.is_ascii_alphanumeric() || "+_-=".contains(c))).any(|run| {
+        let has = |kind: fn(&u8) -> bool| run.bytes().any(|b| kind(&b));
+        let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+        (run.len() >= 24 && mixed) || (run.len() >= 16 && BEGINS.iter().any(|begin| run.starts_with(begin)))
+    })
 }
 
 /// How runtimes begin the line that names the cause.
@@ -98,11 +141,68 @@ const CAUSES: [&str; 10] = [
     "error:",
 ];
 
-fn cause<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    lines.find(|line| {
+fn cause(lines: &[&str]) -> Option<usize> {
+    lines.iter().position(|line| {
         let line = line.to_lowercase();
         CAUSES.iter().any(|cause| line.contains(cause))
     })
+}
+
+/// With these a runtime begins its last words, and no logger a line of its own.
+const LAST: [&str; 7] = [
+    "panic: ",
+    "fatal error: ",
+    "runtime: out of memory",
+    "exception in thread ",
+    "traceback (most recent call last)",
+    "uncaught ",
+    "terminating due to java.lang.",
+];
+
+/// The last words of a process in the end of its log: what its runtime wrote when it died, from there to the end. What a
+/// logger wrote before is no cause, and neither is an end without such words.
+#[must_use]
+pub fn last_words(log: &str) -> Option<String> {
+    let lines: Vec<&str> = log.lines().collect();
+    let begins = |n: usize| {
+        let line = lines[n].trim().to_lowercase();
+        let framed = |at: usize| lines.get(at).is_some_and(|next| next.trim_start().starts_with("at "));
+        LAST.iter().any(|begin| line.starts_with(begin))
+            || (line.starts_with("thread '") && line.contains(" panicked at "))
+            // Node: the name of an error, and a stack below it.
+            || (is_error(lines[n]) && framed(n + 1))
+    };
+    let at = (0..lines.len()).rev().find(|n| begins(*n))?;
+    // It went on: what it said there is not what it died of.
+    if lines[at + 1..].iter().any(|line| is_logged(line)) {
+        return None;
+    }
+    let words = lines[at..].join("\n");
+    let mut end = words.len().min(MAX_MESSAGE);
+    while !words.is_char_boundary(end) {
+        end -= 1;
+    }
+    Some(words[..end].to_owned())
+}
+
+/// A line that a logger begins: with a date, a level, or as JSON. What a runtime says when it dies begins otherwise.
+fn is_logged(line: &str) -> bool {
+    const BEGINS: [&str; 10] =
+        ["{\"", "INFO", "WARN", "ERROR", "DEBUG", "TRACE", "level=", "time=", "ts=", "msg="];
+    let line = line.trim_start_matches('[');
+    let bytes = line.as_bytes();
+    let digits = |from: usize| bytes.get(from..from + 4).is_some_and(|d| d.iter().all(u8::is_ascii_digit));
+    // 2026-11-23 and 2026/11/23; of klog, I1123 03:38:01.
+    let dated = digits(0) && matches!(bytes.get(4), Some(b'-' | b'/'));
+    let klog =
+        matches!(bytes.first(), Some(b'I' | b'W' | b'E' | b'F')) && digits(1) && bytes.get(5) == Some(&b' ');
+    dated || klog || BEGINS.iter().any(|begin| line.starts_with(begin))
+}
+
+/// `TypeError: …` or `Error [ERR_X]: …` at the beginning of a line.
+fn is_error(line: &str) -> bool {
+    let name = line.split([':', ' ']).next().unwrap_or_default();
+    (name.ends_with("Error") || name.ends_with("Exception")) && line.contains(": ")
 }
 
 /// The message without what varies from crash to crash, words separated by single blanks. Only lines up to the
@@ -220,6 +320,19 @@ mod tests {
             "Traceback (most recent call last):\n  File \"/app/x.py\", line 3, in <module>\nKeyError: 'tenant-17'",
             "Traceback (most recent call last):\n  File \"/app/y.py\", line 9, in run\nKeyError: 'tenant-4'",
         );
+        // Python, chained; Java, memory; Node with a code.
+        same(
+            "Traceback (most recent call last):\n  File \"/a.py\", line 3, in f\nRuntimeError: no tenant 17 in shard 3",
+            "Traceback (most recent call last):\n  File \"/a.py\", line 88, in g\nRuntimeError: no tenant 4 in shard 11",
+        );
+        same(
+            "java.lang.OutOfMemoryError: Java heap space\nDumping heap to java_pid1.hprof ...",
+            "java.lang.OutOfMemoryError: Java heap space\nDumping heap to java_pid7.hprof ...",
+        );
+        same(
+            "Error: listen EADDRINUSE: address already in use :::8080",
+            "Error: listen EADDRINUSE: address already in use :::9090",
+        );
         same("dial tcp 10.0.3.17:4317: connection refused", "dial tcp 10.9.1.2:4317: connection refused");
         same(
             "2026-11-22T03:38:11Z ERROR exporting to https://a.example/x",
@@ -261,6 +374,102 @@ mod tests {
         assert_eq!(telling_line("error: a\u{1b}[31mb").unwrap(), "error: a [31mb");
     }
 
+    /// As the runtimes print them: Go 1.24, Rust 1.95, Java 21, Node 22, Python 3.13.
+    const REAL: [(&str, &str, &str); 12] = [
+        (
+            "Go",
+            "2026/11/23 03:38:01 listening\npanic: unsupported attribute value type\n\ngoroutine 57 [running]:\nmain.main()\n\t/src/main.go:8 +0x1d\nexit status 2",
+            "panic: unsupported attribute value type",
+        ),
+        (
+            "Go, nil",
+            "panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x47b1d2]\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:5 +0x12",
+            "panic: runtime error: invalid memory address or nil pointer dereference",
+        ),
+        (
+            "Go, maps",
+            "fatal error: concurrent map writes\n\ngoroutine 18 [running]:\ninternal/runtime/maps.fatal({0x4c3f7a?, 0x0?})",
+            "fatal error: concurrent map writes",
+        ),
+        (
+            "Rust",
+            "INFO ready\n\nthread 'main' (4711) panicked at src/main.rs:4:17:\nindex out of bounds: the len is 3 but the index is 99\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+            "thread 'main' (4711) panicked at src/main.rs:4:17: index out of bounds: the len is 3 but the index is 99",
+        ),
+        (
+            "Java",
+            "Exception in thread \"main\" java.lang.IllegalStateException: span ended\n\tat io.x.Y.z(Y.java:10)\nCaused by: java.io.IOException: broken\n\t... 12 more",
+            "Exception in thread \"main\" java.lang.IllegalStateException: span ended",
+        ),
+        (
+            "Java, memory",
+            "Terminating due to java.lang.OutOfMemoryError: Java heap space",
+            "Terminating due to java.lang.OutOfMemoryError: Java heap space",
+        ),
+        (
+            "Node",
+            "listening on 8080\n/app/index.js:3\n    throw new TypeError(\"boom\");\n    ^\n\nTypeError: boom\n    at Object.<anonymous> (/app/index.js:3:9)\n    at Module._compile (node:internal/modules/cjs/loader:1554:14)\n\nNode.js v22.14.0",
+            "TypeError: boom",
+        ),
+        (
+            "Node, code",
+            "node:events:485\n      throw er; // Unhandled 'error' event\n      ^\n\nError: listen EADDRINUSE: address already in use :::8080\n    at Server.setupListenHandle [as _listen2] (node:net:1937:16)",
+            "Error: listen EADDRINUSE: address already in use :::8080",
+        ),
+        (
+            "Python",
+            "INFO:root:up\nTraceback (most recent call last):\n  File \"/app/x.py\", line 3, in <module>\n    f()\n    ~^^\nKeyError: 'tenant-17'",
+            "KeyError: 'tenant-17'",
+        ),
+        (
+            "Python, chained",
+            "Traceback (most recent call last):\n  File \"/app/x.py\", line 3, in <module>\nKeyError: 'a'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"/app/x.py\", line 5, in <module>\nRuntimeError: no tenant",
+            "RuntimeError: no tenant",
+        ),
+        ("Go, again", "panic: first [recovered]\n\tpanic: second\n\ngoroutine 1 [running]:", "panic: second"),
+        (
+            "Go, memory",
+            "runtime: out of memory: cannot allocate 4194304-byte block (3221225472 in use)\nfatal error: out of memory",
+            "fatal error: out of memory",
+        ),
+    ];
+
+    #[test]
+    fn the_end_of_a_log_gives_the_line_that_a_person_needs() {
+        for (runtime, log, line) in REAL {
+            let words = last_words(log).unwrap_or_else(|| panic!("{runtime}: no words in {log}"));
+            assert_eq!(telling_line(&words).as_deref(), Some(line), "{runtime}");
+            // What was logged before is not in it.
+            assert_eq!(
+                last_words(&format!("2026-11-23T03:38:00Z ERROR retrying: error: x\n{log}")),
+                Some(words)
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_logger_wrote_or_what_was_killed_has_no_last_words() {
+        for log in [
+            "",
+            // Killed for memory, or by a probe that failed: the log just ends.
+            "INFO request done\nINFO request done",
+            "level=error msg=\"panic: is what I log\"",
+            "ERROR error: cannot reach the database; retrying",
+            "shutting down: signal: terminated",
+            "Error: no stack below this",
+            // It went on after that, and ended for another reason.
+            "Exception in thread \"worker-1\" java.lang.IllegalStateException: x\n\tat io.x.Y.z(Y.java:10)\n2026-11-23 03:38:01 INFO up",
+            "Traceback (most recent call last):\n  File \"/app/x.py\", line 3\nKeyError: 'a'\nINFO:root:next",
+            "thread 'worker' panicked at src/main.rs:4:17:\nindex out of bounds\n[2026-11-23T03:38:01Z INFO app] next",
+            "panic: recovered\n{\"level\":\"info\",\"msg\":\"next\"}",
+            "panic: recovered\nI1123 03:38:01.000000       1 main.go:8] next",
+        ] {
+            assert_eq!(last_words(log), None, "{log}");
+        }
+        let long = format!("panic: {}", "é".repeat(10_000));
+        assert!(last_words(&long).unwrap().len() <= MAX_MESSAGE);
+    }
+
     #[test]
     fn what_looks_like_a_secret_is_masked() {
         for (line, shown) in [
@@ -268,6 +477,19 @@ mod tests {
             ("error: token: abc.def refused", "error: token: *** refused"),
             ("error: Authorization: Bearer abc.def", "error: Authorization: Bearer ***"),
             ("dial postgres://u:p@db:5432/x failed", "dial ***@db:5432/x failed"),
+            ("panic: GET https://h/x?token=abc&y=1: 403", "panic: GET https://h/x?token=*** 403"),
+            ("error: authorization=Bearer abc.def", "error: authorization=Bearer ***"),
+            ("error: {\"password\":\"x\"} refused", "error: {\"password\":*** refused"),
+            ("panic: exec login --password hunter2 x", "panic: exec login --password *** x"),
+            ("panic: bad key AKIAIOSFODNN7EXAMPLE!", "panic: bad key ***"),
+            ("panic: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln is old", "panic: *** is old"),
+            ("panic: wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", "panic: ***"),
+            // What people need stays.
+            (
+                "panic: app-7d9c6bf5d4-x2x7q on sha256:e3b0c44298fc1c149afbf4c8",
+                "panic: app-7d9c6bf5d4-x2x7q on sha256:e3b0c44298fc1c149afbf4c8",
+            ),
+            ("java.lang.IllegalStateException: x", "java.lang.IllegalStateException: x"),
         ] {
             assert_eq!(telling_line(line).unwrap(), shown);
         }

@@ -37,7 +37,7 @@ mod tests;
 
 pub use arms::{Arm, Arms, Crash, NodeArms, Stratum};
 pub use evidence::{Counts, CrashRow, Evidence, MAX_EVIDENCE_BYTES, Room};
-pub use fingerprint::{Fingerprint, telling_line};
+pub use fingerprint::{Fingerprint, last_words, telling_line};
 pub use fingerprints::{FastAlarm, FastLimits, Fingerprints, History};
 pub use gauge::{Direction, Gauge, MIN_TICKS, Margin, Reading};
 pub use pass::evidence_of_health;

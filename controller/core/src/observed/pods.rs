@@ -1,7 +1,10 @@
 //! Pods as far as promotion and health need them, and the mark that a move leaves on them.
 
 use super::ObjectKey;
-use crate::{health::Fingerprint, image::Digest};
+use crate::{
+    health::{Fingerprint, telling_line},
+    image::Digest,
+};
 use jiff::Timestamp;
 
 /// The top owner of a pod: the Deployment behind its ReplicaSet, a `StatefulSet`, a Job, or the pod itself.
@@ -91,6 +94,10 @@ pub enum ContainerKind {
 }
 
 /// One container of a pod: what it should run, and what it does run.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one container, not a hidden state machine"
+)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerSeen {
     /// Name.
@@ -119,9 +126,34 @@ pub struct ContainerSeen {
     pub death: Option<String>,
     /// What it died of last, to be compared with other deaths.
     pub fingerprint: Option<Fingerprint>,
+    /// It died last of itself and left no message: the end of its log may say why.
+    pub silent: bool,
 }
 
+/// Exit codes of a container that ended well, or that somebody else ended: for memory, for a probe that failed, for a move.
+const KILLED: [i32; 3] = [0, 137, 143];
+
 impl ContainerSeen {
+    /// Its last death: what people read of it, and what it is compared by.
+    pub fn died_of(&mut self, exit_code: i32, reason: &str, message: &str) {
+        let code = match reason {
+            "" => format!("exit {exit_code}"),
+            reason => format!("exit {exit_code} ({reason})"),
+        };
+        self.fingerprint = Some(Fingerprint::new(&self.name, exit_code, reason, message));
+        self.silent = !KILLED.contains(&exit_code) && reason != "OOMKilled";
+        self.death = Some(code);
+        if let Some(line) = telling_line(message) {
+            self.said(&line);
+        }
+    }
+
+    /// What it said when it died last. For people alone: it is compared by what the kubelet tells of its death.
+    pub fn said(&mut self, line: &str) {
+        self.silent = false;
+        self.death = self.death.take().map(|code| format!("{code}: {line}"));
+    }
+
     /// Deaths so far, the one that `restartCount` does not show yet included.
     #[must_use]
     pub fn deaths(&self) -> u32 {
@@ -185,6 +217,31 @@ mod tests {
             };
             assert_eq!(moved.to_string().parse::<Moved>().unwrap(), moved);
         }
+    }
+
+    #[test]
+    fn only_who_died_of_itself_and_left_no_message_has_a_log_to_be_read() {
+        for (code, reason, message, silent, death) in [
+            (2, "Error", "", true, "exit 2 (Error)"),
+            (2, "Error", "panic: x", false, "exit 2 (Error): panic: x"),
+            (139, "", "", true, "exit 139"),
+            // Memory that ran out, also of a child; a probe that failed, or a move; an end.
+            (137, "OOMKilled", "", false, "exit 137 (OOMKilled)"),
+            (1, "OOMKilled", "", false, "exit 1 (OOMKilled)"),
+            (137, "Error", "", false, "exit 137 (Error)"),
+            (143, "Error", "", false, "exit 143 (Error)"),
+            (0, "Completed", "", false, "exit 0 (Completed)"),
+        ] {
+            let mut container = ContainerSeen::default();
+            container.died_of(code, reason, message);
+            assert_eq!((container.silent, container.death.as_deref()), (silent, Some(death)));
+        }
+        let mut container = ContainerSeen::default();
+        container.died_of(2, "Error", "");
+        let compared_by = container.fingerprint.clone();
+        container.said("panic: x");
+        assert_eq!((container.silent, container.death.as_deref()), (false, Some("exit 2 (Error): panic: x")));
+        assert_eq!(container.fingerprint, compared_by, "what a log says decides nothing");
     }
 
     #[test]

@@ -102,8 +102,14 @@ fn told(view: &StageView<'_>, alarm: &GaugeAlarm) -> String {
 /// What a pod of the candidate said when it died last: what a person needs first.
 fn last_words(view: &StageView<'_>, flight: &Flight) -> String {
     let members = view.live().filter(|p| p.asked(&flight.release) && ticks::crashes_of(p) > 0);
-    let newest = members.max_by_key(|p| p.died());
-    newest.and_then(|p| p.last_death()).map(|death| format!("; last: {death}")).unwrap_or_default()
+    telling(members).map(|death| format!("; last: {death}")).unwrap_or_default()
+}
+
+/// How a pod died last, best one that said why: what its container says is not always read yet.
+fn telling<'a, 'v: 'a>(pods: impl Iterator<Item = &'a PodView<'v>>) -> Option<&'a str> {
+    pods.filter(|p| p.last_death().is_some())
+        .max_by_key(|p| (!p.silent(), p.died()))
+        .and_then(|p| p.last_death())
 }
 
 fn alone(why: HoldReason) -> &'static str {
@@ -178,11 +184,48 @@ pub fn crash_loops(
     if looping.len() < 2 || !baseline_clean {
         return None;
     }
-    let death = members.iter().find_map(|p| p.last_death());
+    let death = telling(members.iter().copied());
     let example = looping.first().cloned().unwrap_or_default();
     let last = death.map(|d| format!(" (last: {d})")).unwrap_or_default();
     Some(format!(
         "{} pods are in a crash loop with {name}, {example} among them{last}; no pod beside them is",
         looping.len()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        observed::{ContainerSeen, PodSeen},
+        stage::view::Governed,
+    };
+
+    fn view(pod: &PodSeen) -> PodView<'_> {
+        let governed = |seen| Governed { seen, image: "a/b:1".parse().unwrap() };
+        PodView { seen: pod, containers: pod.containers.iter().map(governed).collect() }
+    }
+
+    #[test]
+    fn the_newest_death_that_said_why_is_told_else_the_newest() {
+        let pods = |said: [&str; 3]| -> Vec<PodSeen> {
+            let pod = |(at, said): (usize, &str)| {
+                let died = Timestamp::from_second(i64::try_from(at).unwrap()).unwrap();
+                let mut container = ContainerSeen { died: Some(died), ..ContainerSeen::default() };
+                container.died_of(i32::try_from(at).unwrap() + 1, "Error", said);
+                PodSeen { containers: vec![container], ..PodSeen::default() }
+            };
+            said.into_iter().enumerate().map(pod).collect()
+        };
+        for (said, told) in [
+            (["panic: a", "panic: b", ""], "exit 2 (Error): panic: b"),
+            (["panic: a", "panic: b", "panic: c"], "exit 3 (Error): panic: c"),
+            (["", "", ""], "exit 3 (Error)"),
+        ] {
+            let pods = pods(said);
+            let views: Vec<PodView<'_>> = pods.iter().map(view).collect();
+            assert_eq!(telling(views.iter()), Some(told));
+        }
+        assert_eq!(telling(std::iter::empty()), None);
+    }
 }

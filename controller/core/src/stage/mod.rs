@@ -21,6 +21,7 @@ mod standing;
 mod taking_back;
 mod templates;
 pub mod ticks;
+mod unheard;
 mod view;
 mod way_back;
 
@@ -29,6 +30,7 @@ pub use flight::{rules_out, soak_of, step_name, waves_of};
 pub use idle::{heard_id, upstream};
 pub use signals::PendingTick;
 pub use standing::{Standing, standing};
+pub use unheard::unheard;
 pub use view::{PodView, StageView};
 
 use crate::{

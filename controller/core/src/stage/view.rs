@@ -124,7 +124,7 @@ impl Governed<'_> {
 }
 
 impl<'a> PodView<'a> {
-    fn governed(
+    pub(super) fn governed(
         policy: &Policy,
         target: &Target,
         pod: &'a PodSeen,
@@ -243,6 +243,12 @@ impl<'a> PodView<'a> {
     #[must_use]
     pub fn last_death(&self) -> Option<&str> {
         self.containers.iter().max_by_key(|c| c.seen.died).and_then(|c| c.seen.death.as_deref())
+    }
+
+    /// The governed container that died last did so of itself, and nobody knows what it said.
+    #[must_use]
+    pub fn silent(&self) -> bool {
+        self.containers.iter().max_by_key(|c| c.seen.died).is_some_and(|c| c.seen.silent)
     }
 
     /// What the governed container died of that died last.

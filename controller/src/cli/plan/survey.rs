@@ -243,6 +243,7 @@ impl Survey<'_> {
             measurements: None,
             notices: None,
             deliveries: None,
+            last_words: None,
         };
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();

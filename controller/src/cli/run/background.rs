@@ -11,6 +11,7 @@ use crate::{
     reconcile::{
         background::Background,
         deliveries::Deliveries,
+        last_words::LastWords,
         lookups::{AccessCache, Lookups, Parts},
         measurements::Measurements,
         queue::Queue,
@@ -52,6 +53,7 @@ pub fn build(
     Ok(Background {
         lookups,
         measurements: Measurements::new(signals, cluster(), wakes()),
+        last_words: LastWords::new(cluster(), wakes()),
         notices: args.notify.open(connection, &args.installation, watched, fence.clone(), metrics)?,
         deliveries: Deliveries::new(git, cluster(), wakes(), Arc::new(SystemClock), fence.clone()),
     })
@@ -59,8 +61,12 @@ pub fn build(
 
 /// What changes nothing in the cluster runs until the end; what repositories are given is given by the one that leads.
 pub fn spawn(tasks: &mut JoinSet<String>, background: &Background, end: &CancellationToken) {
-    let Background { lookups, measurements, notices, .. } = background.clone();
-    let (looking, measuring, telling) = (end.clone(), end.clone(), end.clone());
+    let Background { lookups, measurements, notices, last_words, .. } = background.clone();
+    let (looking, measuring, telling, reading) = (end.clone(), end.clone(), end.clone(), end.clone());
+    tasks.spawn(async move {
+        last_words.run(reading).await;
+        "reading last words".to_owned()
+    });
     tasks.spawn(async move {
         lookups.run(looking).await;
         "looking up registries".to_owned()

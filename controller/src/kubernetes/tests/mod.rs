@@ -5,6 +5,7 @@ mod events;
 mod follow;
 mod jobs;
 mod lease;
+mod logs;
 mod sight;
 
 use super::{

@@ -9,7 +9,6 @@ use lockkeeper_api::{
     names::{IGNORE, MOVED, PINNED_BY},
 };
 use lockkeeper_core::{
-    health::{Fingerprint, telling_line},
     image::digest_of_image_id,
     observed::{ContainerKind, ContainerSeen, Moved, ObjectKey, Owner, PodPhase, PodSeen},
 };
@@ -153,16 +152,7 @@ fn seen(
     seen.down_after_death = restarts && uncounted.is_some_and(|end| !only_failures || end.exit_code != 0);
     if let Some(last) = ended.or(status.last_state.terminated.as_ref()) {
         seen.died = last.finished_at;
-        let code = match last.reason.as_str() {
-            "" => format!("exit {}", last.exit_code),
-            reason => format!("exit {} ({reason})", last.exit_code),
-        };
-        seen.death = Some(match telling_line(&last.message) {
-            Some(line) => format!("{code}: {line}"),
-            None => code,
-        });
-        seen.fingerprint =
-            Some(Fingerprint::new(&container.name, last.exit_code, &last.reason, &last.message));
+        seen.died_of(last.exit_code, &last.reason, &last.message);
     }
     seen
 }

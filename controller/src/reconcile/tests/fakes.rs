@@ -2,9 +2,10 @@
 
 use crate::{
     ports::{
-        Clock, Cluster, ClusterView, Counted, Credential, Credentials, Depth, EffectError, Fence, FenceCheck,
-        Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess, RegistryError,
-        RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier, Wakes,
+        Clock, Cluster, ClusterView, Counted, Credential, Credentials, DeadContainer, Depth, EffectError,
+        Fence, FenceCheck, Identity, Listing, Policies, PolicyKey, Reference, Registry, RegistryAccess,
+        RegistryError, RegistrySettings, Rights, Signature, StoredPolicy, Told, Trust, TrustedRoot, Verifier,
+        Wakes,
         cloud::Account,
         git::{Branches, Errand, GitAccess, GitError},
         notify::{Destination, Message, Notifier, NotifyError},
@@ -14,6 +15,7 @@ use crate::{
         Reconciler, World,
         background::Background,
         deliveries::Deliveries,
+        last_words::LastWords,
         lookups::{AccessCache, Lookups, Parts},
         measurements::Measurements,
         notices::{Notices, Parts as Telling},
@@ -148,6 +150,8 @@ pub struct Fake {
     pub reads: Mutex<Option<usize>>,
     /// By query: what a server of signals answers.
     pub measured: Mutex<BTreeMap<String, Result<Option<f64>, SignalError>>>,
+    /// By pod: the end of its dead container's log; nobody may read the others.
+    pub logs: Mutex<BTreeMap<String, String>>,
     /// Branch, errands, and the ids of those that are due, of each visit.
     pub visits: Mutex<Vec<String>>,
     /// What the next visits find; then files that differ.
@@ -269,6 +273,7 @@ impl Fake {
             measurements: Measurements::new(self.clone(), self.clone(), self.clone()),
             notices: self.notices(),
             deliveries: self.deliveries(),
+            last_words: LastWords::new(self.clone(), self.clone()),
         };
         Reconciler::new(world, Arc::new(decide), background, Arc::new(Metrics::new()), stop)
     }
@@ -417,6 +422,16 @@ impl Cluster for Fake {
             let found = found.ok_or_else(|| EffectError::Outdated(format!("secrets platform/{name}")))?;
             Ok(BTreeMap::from([(".dockerconfigjson".to_owned(), found)]))
         })
+    }
+
+    fn last_log<'a>(
+        &'a self,
+        identity: &'a Identity,
+        dead: &'a DeadContainer,
+    ) -> BoxFuture<'a, Result<String, EffectError>> {
+        self.asked.lock().unwrap().push(format!("log {} as {}", dead.pod, identity.service_account));
+        let said = self.logs.lock().unwrap().get(&dead.pod).cloned();
+        Box::pin(async { said.ok_or_else(|| EffectError::Forbidden(right())) })
     }
 
     fn pull_secrets<'a>(

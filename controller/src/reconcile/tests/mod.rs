@@ -2,6 +2,7 @@
 
 mod delivered;
 mod fakes;
+mod last_words;
 mod lookups;
 mod material;
 mod measured;
