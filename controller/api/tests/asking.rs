@@ -284,6 +284,7 @@ fn releases_go_by_version_tag_and_the_beginning_of_a_digest() {
 
 fn taken_back(version: &str, reason: &str) -> Rollback {
     Rollback {
+        before: lockkeeper_core::status::Lived::default(),
         bad: release(version),
         to: None,
         attempt: "a-2".into(),

@@ -22,7 +22,7 @@ pub fn command(policy: &Policy, stage: &str, reason: &str, coming: Option<&Relea
         "TooYoung" => of("promote", &bound(" --skip Age")),
         "TagMoved" | "TagGone" | "OutOfRange" | "NoSafeDigest" => of("promote", &bound("")),
         "Mixed" => of("adopt", " --digest SHA256 --reason '…'"),
-        "RollbackRecommended" => of("rollback", &bound("")),
+        "RollbackRecommended" | "CommonCause" => of("rollback", &bound("")),
         "Observing" => patch("\"mode\":\"Enforce\""),
         "Suspended" => patch("\"suspend\":false"),
         _ => None,

@@ -18,6 +18,10 @@ const OTHERS: &[&str] = &[
     // A file's name, and who commits.
     "Kustomization",
     "Lockkeeper",
+    // What the end of a log, and a kubelet, call a death.
+    "Error",
+    "Exception",
+    "OOMKilled",
     // Names of types, for `Debug`.
     "Digest",
     "ImageRef",

@@ -163,7 +163,8 @@ impl World {
             self.pods[index].dies_at = self.draw_death(rate);
         }
         let due = self.pods[index].dies_at.is_some_and(|(at, _)| at <= self.now);
-        if behaviour.crash_at_start || due {
+        let broken = self.broken_nodes.contains(&self.pods[index].node);
+        if behaviour.crash_at_start || broken || due {
             self.crash(index);
         }
     }

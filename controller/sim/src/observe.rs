@@ -67,6 +67,7 @@ impl World {
             quarantines: self.quarantines.clone(),
             interventions: self.interventions.clone(),
             claims: Vec::new(),
+            elsewhere: self.elsewhere.clone(),
         }
     }
 

@@ -4,14 +4,17 @@ use crate::{Behaviour, Branches, Effect, Measured, Random};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
-    observed::{InterventionSeen, Moved, PinSeen, QuarantineSeen},
+    observed::{Elsewhere, InterventionSeen, Moved, PinSeen, QuarantineSeen},
     policy::Policy,
     signals::{SignalAnswer, SignalKey},
     signature::Signed,
     stage::Standing,
     status::Status,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How the world behaves.
 #[derive(Clone, Debug)]
@@ -198,6 +201,10 @@ pub struct World {
     pub forbidden: BTreeSet<String>,
     /// Those of them in which it tried.
     pub(crate) refused_in: BTreeSet<String>,
+    /// Nodes on which every container of a pod dies as soon as it starts.
+    pub broken_nodes: BTreeSet<String>,
+    /// What other policies show.
+    pub elsewhere: Vec<Arc<Elsewhere>>,
     /// What happened.
     pub records: Vec<Record>,
     /// Evidence wherever it changed, if the settings ask for it.
@@ -232,6 +239,8 @@ impl World {
             pods: Vec::new(),
             pins: Vec::new(),
             quarantines: Vec::new(),
+            broken_nodes: BTreeSet::new(),
+            elsewhere: Vec::new(),
             interventions: Vec::new(),
             behaviours: BTreeMap::new(),
             questions: BTreeSet::new(),

@@ -79,6 +79,7 @@ fn enter(world: &mut World, stage: usize) {
 fn roll_back(world: &mut World, to: &str) {
     world.stored.stages[2].phase = Phase::RollingBack;
     world.stored.stages[2].rollback = Some(Rollback {
+        before: lockkeeper_core::status::Lived::default(),
         bad: release("0.29.0"),
         to: Some(release(to)),
         attempt: "0f1e2d3c-78".to_owned(),

@@ -9,8 +9,8 @@ use http::Request;
 
 /// Lines of the end of a log: a runtime's last words with the stacks below them.
 const LINES: u32 = 100;
-/// The same in bytes.
-const BYTES: u32 = 64 * 1024;
+/// The same in bytes. Of more the kubelet leaves out the end, which is what counts: room for lines of 2,600 bytes.
+const BYTES: u32 = 256 * 1024;
 
 impl Kubernetes {
     pub(super) async fn log_read(

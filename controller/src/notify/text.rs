@@ -14,10 +14,11 @@ pub fn headline(message: &Message) -> String {
         Occasion::PromotionStarted => "a release enters",
         Occasion::Verified => "a release is verified",
         Occasion::ApprovalRequired => "a release waits for approval",
-        Occasion::Suspect => "one pod or node looks bad",
+        Occasion::Suspect => "something looks bad, perhaps not the release",
         Occasion::NoData => "a signal has no data",
         Occasion::TagMoved => "a tag moved",
         Occasion::RollingBack => "a release is rolled back",
+        Occasion::RollbackDidNotHelp => "a rollback did not help",
         Occasion::Blocked => "blocked, a person is needed",
         Occasion::Resolved => "goes on",
     };

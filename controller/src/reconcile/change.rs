@@ -4,7 +4,7 @@
 //! Counters (healthy time, the soak's clock, evidence, numbers in sentences, the expected end of a wait) move all the
 //! time and are cheap to lose; everything else is the machine's memory.
 
-use lockkeeper_core::status::{Flight, HealthMemory, Phase, StageStatus, Status};
+use lockkeeper_core::status::{AfterRollback, Flight, HealthMemory, Phase, StageStatus, Status};
 
 /// What a new status says that the old one does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ fn storable(status: &Status) -> Status {
             signal.pending.clear();
         }
     }
+    for signal in afterwards(&mut status).flat_map(|after| &mut after.signals) {
+        signal.pending.clear();
+    }
     status
 }
 
@@ -55,6 +58,10 @@ fn settled(status: &Status) -> Status {
     status.summary = without_numbers(&status.summary);
     for condition in &mut status.conditions {
         condition.message = without_numbers(&condition.message);
+    }
+    for after in afterwards(&mut status) {
+        after.signals.clear();
+        after.tick = 0;
     }
     for stage in &mut status.stages {
         stage.message = without_numbers(&stage.message);
@@ -70,6 +77,10 @@ fn settled(status: &Status) -> Status {
         }
     }
     status
+}
+
+fn afterwards(status: &mut Status) -> impl Iterator<Item = &mut AfterRollback> {
+    status.stages.iter_mut().filter_map(|stage| stage.after_rollback.as_mut())
 }
 
 fn memories(stage: &mut StageStatus) -> impl Iterator<Item = &mut HealthMemory> {

@@ -7,6 +7,7 @@
 pub mod background;
 pub mod change;
 pub mod deliveries;
+pub mod elsewhere;
 pub mod execute;
 pub mod invalid;
 mod lanes;

@@ -5,6 +5,7 @@
 
 use super::{
     deliveries::Deliveries,
+    elsewhere::Troubles,
     last_words::LastWords,
     lookups::{Asked, Cadence, Lookups, Rankings, Scan, Source},
     measurements::Measurements,
@@ -45,6 +46,8 @@ pub struct Eyes<'a> {
     pub deliveries: Option<&'a Deliveries>,
     /// What containers said when they died; none where nobody reads it (a plan).
     pub last_words: Option<&'a LastWords>,
+    /// What other policies show; none where nobody else is looked at (a plan).
+    pub troubles: Option<&'a Troubles>,
 }
 
 impl Eyes<'_> {
@@ -83,6 +86,7 @@ impl Eyes<'_> {
             quarantines: view.quarantines,
             interventions: view.interventions,
             claims: view.claims,
+            elsewhere: self.troubles.map(|all| all.of_others(&stored.key)).unwrap_or_default(),
         })
     }
 

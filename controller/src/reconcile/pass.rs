@@ -3,6 +3,7 @@
 use super::{
     background::Background,
     change::Change,
+    elsewhere::Troubles,
     execute::{Done, Hands, execute},
     invalid::{self, INVALID_SPEC, TOO_MANY_PODS},
     lookups::Rankings,
@@ -21,6 +22,7 @@ use lockkeeper_core::{
     decision::{Decision, Event},
     observed::{MissingRight, Observed},
     policy::Policy,
+    stage::common_cause,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -63,6 +65,7 @@ pub struct Reconciler {
     decide: Arc<Decide>,
     background: Background,
     rankings: Rankings,
+    troubles: Troubles,
     memories: Memories,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
@@ -97,7 +100,8 @@ impl Reconciler {
         stop: CancellationToken,
     ) -> Self {
         let (rankings, memories) = (Rankings::default(), Memories::default());
-        Self { world, decide, background, rankings, memories, metrics, stop }
+        let troubles = Troubles::default();
+        Self { world, decide, background, rankings, troubles, memories, metrics, stop }
     }
 
     /// One pass over one policy.
@@ -200,6 +204,7 @@ impl Reconciler {
             notices: Some(&self.background.notices),
             deliveries: Some(&self.background.deliveries),
             last_words: Some(&self.background.last_words),
+            troubles: Some(&self.troubles),
         };
         let observed = eyes.observe(stored, policy, memory).instrument(debug_span!("observe")).await?;
         let excess = too_many_pods(policy, &observed, self.world.pod_limit);
@@ -207,6 +212,7 @@ impl Reconciler {
             return self.refuse(stored, TOO_MANY_PODS, &excess, memory).await;
         }
         let now = self.world.clock.now();
+        self.troubles.show(&stored.key, common_cause::shown(policy, &observed.status, &observed.stages, now));
         let decision = debug_span!("decide").in_scope(|| (self.decide)(policy, &observed, now));
         let Decision { mut status, actions, questions, asked, deliveries, commits, events, next_deadline } =
             decision;
@@ -312,6 +318,7 @@ impl Reconciler {
     fn forget(&self, key: &PolicyKey) {
         self.memories.forget(key);
         self.rankings.forget(key);
+        self.troubles.forget(key);
         self.background.forget(key);
         self.metrics.forget(key);
     }

@@ -73,6 +73,7 @@ impl<'a> Known<'a> {
             quarantines,
             interventions,
             claims: Vec::new(),
+            elsewhere: Vec::new(),
         };
         Self { policy, seen, now }
     }

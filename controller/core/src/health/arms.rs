@@ -103,6 +103,14 @@ impl Arms {
         };
     }
 
+    /// Keeps the pods of these nodes only.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        for nodes in self.0.values_mut() {
+            nodes.retain(|node, _| keep(node));
+        }
+        self.0.retain(|_, nodes| !nodes.is_empty());
+    }
+
     /// The number of pods of an arm, over all strata.
     #[must_use]
     pub fn count(&self, arm: Arm) -> u64 {

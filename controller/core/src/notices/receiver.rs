@@ -62,6 +62,8 @@ pub enum Occasion {
     TagMoved,
     /// A release is taken back.
     RollingBack,
+    /// What it was taken back for goes on.
+    RollbackDidNotHelp,
     /// A stage needs a person.
     Blocked,
     /// A stage that was rolling back or blocked goes on.
@@ -72,7 +74,7 @@ impl Occasion {
     /// The troubles of a stage, which end with `Resolved`.
     pub const TROUBLE: [Self; 2] = [Self::RollingBack, Self::Blocked];
     /// Those a person may choose from. `Resolved` goes to whom the trouble was told.
-    pub const CHOICE: [Self; 8] = [
+    pub const CHOICE: [Self; 9] = [
         Self::PromotionStarted,
         Self::Verified,
         Self::ApprovalRequired,
@@ -80,6 +82,7 @@ impl Occasion {
         Self::NoData,
         Self::TagMoved,
         Self::RollingBack,
+        Self::RollbackDidNotHelp,
         Self::Blocked,
     ];
 
@@ -94,6 +97,7 @@ impl Occasion {
             Self::NoData => "NoData",
             Self::TagMoved => "TagMoved",
             Self::RollingBack => "RollingBack",
+            Self::RollbackDidNotHelp => "RollbackDidNotHelp",
             Self::Blocked => "Blocked",
             Self::Resolved => "Resolved",
         }

@@ -4,11 +4,13 @@
 //! data promotes, verifies, rolls back and deletes nothing.
 
 mod answers;
+mod elsewhere;
 mod people;
 mod pods;
 mod workloads;
 
 pub use answers::{Answer, Answers, Catalogue, Failure};
+pub use elsewhere::{CrashElsewhere, Elsewhere};
 pub use people::{Claim, Claimed, InterventionKind, InterventionSeen, QuarantineSeen, Skip};
 pub use pods::{ContainerKind, ContainerSeen, Moved, NotAMark, Owner, PodPhase, PodSeen};
 pub use workloads::WorkloadSeen;
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 /// Which cluster an object lives in; the empty id is the one the policy lives in.
@@ -56,6 +59,8 @@ pub struct Observed {
     pub interventions: Vec<InterventionSeen>,
     /// What other policies claim in the namespaces of this one.
     pub claims: Vec<Claim>,
+    /// What goes wrong elsewhere that no release being tried there can be blamed for; policies without trouble are not in it.
+    pub elsewhere: Vec<Arc<Elsewhere>>,
 }
 
 /// One stage's part of the world.

@@ -82,8 +82,8 @@ pub fn judged(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> boo
     turn.asked.extend(signals::questions(flight));
     match judgement {
         judge::Judgement::Fine => false,
-        judge::Judgement::Page { message } => {
-            page(view, turn, flight, message);
+        judge::Judgement::Page { reason, message, until } => {
+            page(view, turn, flight, Wait { reason, message, until });
             true
         }
         judge::Judgement::Degraded { reason, message } => {
@@ -100,16 +100,16 @@ pub fn judged(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> boo
     }
 }
 
-/// One pod or one node alone cannot convict a release: hold, and say so once.
-fn page(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, message: String) {
+/// What one pod or one node alone, or a common cause, could explain convicts no release: hold, and say so once.
+fn page(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight, wait: Wait) {
     flight.clock = None;
-    if turn.status.reason != "SuspectOnePod" {
-        turn.tell(EventType::Warning, "Suspect", &view.stage.name, message.clone());
+    if turn.status.reason != wait.reason {
+        turn.tell(EventType::Warning, "Suspect", &view.stage.name, wait.message.clone());
     }
     turn.status.flight = Some(flight.clone());
     if !soaking::out_of_time(view, turn) {
         let phase = turn.status.phase;
-        turn.show(phase, Wait::new("SuspectOnePod", message), view.now);
+        turn.show(phase, wait, view.now);
     }
 }
 

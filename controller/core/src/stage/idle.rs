@@ -1,8 +1,6 @@
 //! Nothing is in flight: find out what runs, keep it, and let the next candidate in when every gate is open.
 
-use super::{
-    Entry, StageView, Turn, Wait, adopt, current_of, deliveries, flight, judge, taking_back, templates,
-};
+use super::{Entry, StageView, Turn, Wait, adopt, current_of, deliveries, flight, guard::guard, templates};
 use crate::{
     catalogue,
     decision::{EventType, Question},
@@ -98,27 +96,6 @@ fn nothing_governed(view: &StageView<'_>) -> Wait {
             listed(found.iter().map(|c| c.image.as_str()).collect())
         ),
     )
-}
-
-/// A verified release is watched on: hard gates for as long as its guard lasts.
-fn guard(view: &StageView<'_>, turn: &mut Turn) -> bool {
-    let Some(current) = current_of(&turn.status) else { return false };
-    let Some(until) = current.guard_until.filter(|until| view.now < *until) else { return false };
-    let release = current.release.clone();
-    let members: Vec<&super::PodView<'_>> = view.live().filter(|p| p.asked(&release)).collect();
-    // Two of many pods in a loop may be their applications' doing: in the guard a tenth of them is asked for.
-    let looping = members.iter().filter(|p| p.waits_for(&[super::view::CRASH_LOOP]).is_some()).count();
-    turn.wake(until);
-    if looping * 10 < members.len() {
-        return false;
-    }
-    match judge::crash_loops(&members, view, None, &label(&release)) {
-        Some(message) => {
-            taking_back::degraded(view, turn, &release, "CrashLoop", message);
-            true
-        }
-        None => false,
-    }
 }
 
 /// What comes next.

@@ -3,12 +3,13 @@
 //! Guarantees: missing or failing data never degrades; one pod alone never rolls a stage back by its own.
 
 use super::{
+    common_cause::{self, COMMON_CAUSE, Common, MOST, not_yet},
     flight, signals, ticks,
     view::{CRASH_LOOP, PULL_ERRORS, PodView, StageView},
 };
 use crate::{
     gates::label,
-    health::{FastLimits, GaugeAlarm, HoldReason, Joint, Verdict, alpha_of_budget},
+    health::{Arm, FastLimits, GaugeAlarm, HoldReason, Joint, Verdict, alpha_of_budget},
     image::Release,
     status::{Flight, Phase},
 };
@@ -36,8 +37,12 @@ pub enum Judgement {
     },
     /// Neither widen nor take back: a person should look.
     Page {
+        /// Why.
+        reason: &'static str,
         /// A sentence.
         message: String,
+        /// When it ends by itself, if it does.
+        until: Option<Timestamp>,
     },
 }
 
@@ -48,12 +53,45 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
         return (Judgement::Fine, next);
     }
     signals::take_in(view, flight);
-    if let Some(hard) = hard_gates(view, flight) {
-        return (hard, next);
+    let common = Common::of_flight(view, flight);
+    let judgement = judged(view, flight, &looked, &common);
+    (held_on(view, flight, &common, judgement), next)
+}
+
+/// A crash loop comes and goes with each start of its container: what is held stays held for as long as others show the same.
+fn held_on(
+    view: &StageView<'_>,
+    flight: &mut Flight,
+    common: &Common<'_>,
+    judgement: Judgement,
+) -> Judgement {
+    match &judgement {
+        Judgement::Page { reason: COMMON_CAUSE, message, .. } => {
+            flight.health.common_cause.clone_from(message);
+            judgement
+        }
+        Judgement::Fine if !flight.health.common_cause.is_empty() && common.touches(view, flight) => {
+            hold(view, flight, flight.health.common_cause.clone())
+        }
+        _ => {
+            flight.health.common_cause.clear();
+            judgement
+        }
+    }
+}
+
+fn judged(
+    view: &StageView<'_>,
+    flight: &mut Flight,
+    looked: &ticks::Looked,
+    common: &Common<'_>,
+) -> Judgement {
+    if let Some(hard) = hard_gates(view, flight, common) {
+        return hard;
     }
     if let Some(why) = signals::failed(flight) {
         let message = format!("{} {why}", label(&flight.release));
-        return (Judgement::Degraded { reason: "SignalWorse", message }, next);
+        return Judgement::Degraded { reason: "SignalWorse", message };
     }
     let prior = flight::prior(view, &flight.release);
     let alpha = alpha_of_budget(view.policy.health.false_rollback_budget);
@@ -61,32 +99,55 @@ pub fn judge(view: &StageView<'_>, flight: &mut Flight) -> (Judgement, Timestamp
     let limits = FastLimits::of_budget(view.policy.health.false_rollback_budget);
     if let Some(alarm) = flight.health.fingerprints.alarm(&flight.health.evidence, &limits) {
         let message = format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight));
-        return (Judgement::Degraded { reason: "RestartsIncreased", message }, next);
+        return restarts(view, flight, common, message);
     }
     let verdict = match flight.health.together().judge(&looked.arms, &prior, alpha) {
         Joint::Restarts(verdict) => verdict,
         Joint::Worse(alarm) => {
             let message = format!("{} {}", label(&flight.release), told(view, &alarm));
-            return (Judgement::Degraded { reason: "SignalWorse", message }, next);
+            return match common.doubts(view.policy, &alarm.signal) {
+                Some(why) => hold(view, flight, not_yet(&message, &why)),
+                None => Judgement::Degraded { reason: "SignalWorse", message },
+            };
         }
         Joint::Suspect(alarm) => {
             let told = told(view, &alarm);
             let why = "one pod alone or a candidate that exports nothing could explain it";
             let message = format!("{} {told}; not taken back: {why}", label(&flight.release));
-            return (Judgement::Page { message }, next);
+            return Judgement::Page { reason: SUSPECT, message, until: None };
         }
     };
-    let judgement = match verdict {
-        Verdict::Degraded { alarm } => Judgement::Degraded {
-            reason: "RestartsIncreased",
-            message: format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight)),
-        },
+    match verdict {
+        Verdict::Degraded { alarm } => {
+            let message = format!("{} restarts: {alarm}{}", label(&flight.release), last_words(view, flight));
+            restarts(view, flight, common, message)
+        }
         Verdict::HoldAndPage { alarm, why } => Judgement::Page {
+            reason: SUSPECT,
+            until: None,
             message: format!("{} restarts: {alarm}; not taken back: {}", label(&flight.release), alone(why)),
         },
         Verdict::Healthy | Verdict::Inconclusive { .. } | Verdict::NoData => Judgement::Fine,
-    };
-    (judgement, next)
+    }
+}
+
+/// One pod, or one node, alone.
+const SUSPECT: &str = "SuspectOnePod";
+
+/// An alarm of restarts, unless what is remembered of the candidate's crashes is but for one node on nodes that shake.
+fn restarts(view: &StageView<'_>, flight: &Flight, common: &Common<'_>, message: String) -> Judgement {
+    let recent = flight.health.evidence.recent().iter().filter(|row| row.arm == Arm::Candidate);
+    match common.explains_nearly_all(&recent.map(|row| row.node.as_str()).collect()) {
+        Some(why) => hold(view, flight, not_yet(&message, &why)),
+        None => Judgement::Degraded { reason: "RestartsIncreased", message },
+    }
+}
+
+/// Others show the same at the same moment: neither widened nor taken back, for as long as the rule may say so.
+fn hold(view: &StageView<'_>, flight: &Flight, message: String) -> Judgement {
+    let left = MOST.saturating_sub(flight.health.set_aside);
+    let until = common_cause::ends(view.now, view.policy.health.tick, left);
+    Judgement::Page { reason: COMMON_CAUSE, message, until: Some(until) }
 }
 
 /// The numbers behind an alarm of a signal, with what it is compared with.
@@ -120,15 +181,21 @@ fn alone(why: HoldReason) -> &'static str {
 }
 
 /// Layer 1 of the engine, outside of alpha's bound: what no statistics is needed for.
-fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
+fn hard_gates(view: &StageView<'_>, flight: &Flight, common: &Common<'_>) -> Option<Judgement> {
     let members: Vec<&PodView<'_>> = view.live().filter(|p| p.asked(&flight.release)).collect();
     let name = label(&flight.release);
     if let Some((why, pod)) = cannot_start(view, flight, &members) {
         let message = format!("{pod} reports {why} for {name}: put back, not quarantined");
         return Some(Judgement::PutBack { reason: "NotPullable", message });
     }
-    if let Some(message) = crash_loops(&members, view, flight.from.as_ref(), &name) {
-        return Some(Judgement::Degraded { reason: "CrashLoop", message });
+    let from = flight.from.as_ref();
+    if let Some(message) = crash_loops(&members, view, from, &name) {
+        let remains = crash_loops(&common.quiet(&members), view, from, &name);
+        let why = common.explains(&common_cause::looping_on(&members)).filter(|_| remains.is_none());
+        return Some(match why {
+            Some(why) => hold(view, flight, not_yet(&message, &why)),
+            None => Judgement::Degraded { reason: "CrashLoop", message },
+        });
     }
     // Once a step soaks, its pods have been Ready: what is not Ready then stops the clock, or crashes and is counted.
     if view.life.stages.get(view.index).is_none_or(|s| s.phase != Phase::Applying) {
@@ -147,6 +214,11 @@ fn hard_gates(view: &StageView<'_>, flight: &Flight) -> Option<Judgement> {
             "{} pods, {first} among them, did not get Ready with {name} in {deadline:#}",
             stuck.len()
         );
+        let quiet = stuck.iter().filter(|p| !common.shakes(&p.seen.node)).count();
+        let nodes = stuck.iter().map(|p| p.seen.node.as_str()).collect();
+        if let Some(why) = common.explains(&nodes).filter(|_| quiet < 2) {
+            return Some(hold(view, flight, not_yet(&message, &why)));
+        }
         return Some(Judgement::Degraded { reason: "NeverReady", message });
     }
     let message =

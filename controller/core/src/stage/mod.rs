@@ -4,12 +4,15 @@
 //! end; nothing here writes: effects are returned, in order, behind a status that already holds their attempt.
 
 mod adopt;
+mod after_rollback;
 mod applying;
 mod blocked;
+pub mod common_cause;
 pub mod conflicts;
 mod deliveries;
 mod drift;
 mod flight;
+mod guard;
 mod idle;
 mod judge;
 mod moves;
@@ -169,6 +172,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         Phase::RollingBack => rolling_back::step(view, turn),
         Phase::Blocked => blocked::step(view, turn),
     }
+    after_rollback::look(view, turn);
     pins::keep(view, turn);
     drift::look(view, turn);
     turn.actions.sort_by_key(order);

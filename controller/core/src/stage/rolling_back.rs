@@ -6,7 +6,7 @@
 //! as Blocked and goes on.
 
 use super::{
-    PodView, StageView, Turn, Wait, deliveries, moves,
+    PodView, StageView, Turn, Wait, after_rollback, deliveries, moves,
     taking_back::{blocked_reason, takes_back_here},
     templates, way_back,
 };
@@ -229,6 +229,7 @@ fn finish(view: &StageView<'_>, turn: &mut Turn, rollback: &Rollback, to: &Relea
         turn.status.verified.retain(|v| !view.facts.same(&v.release, &rollback.bad));
     }
     turn.status.rollback = None;
+    after_rollback::begin(view, turn, rollback, to);
     turn.status.contested.clear();
     turn.tell(EventType::Warning, "RolledBack", &view.stage.name, message.clone());
     match rollback.then_blocked.as_deref() {

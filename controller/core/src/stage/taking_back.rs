@@ -3,7 +3,7 @@
 //! Guarantees: begins in the status before anything is written; where people want to decide, it is only said; a
 //! candidate that is put back without a quarantine is refused by its stage from then on.
 
-use super::{StageView, Turn, Wait, view::stable};
+use super::{StageView, Turn, Wait, after_rollback, view::stable};
 use crate::{
     decision::EventType,
     gates::label,
@@ -163,7 +163,10 @@ fn begin(
         turn.tell(EventType::Warning, "Quarantined", &view.stage.name, message);
     }
     turn.status.flight = None;
+    turn.status.after_rollback = None;
+    turn.status.common_since = None;
     turn.status.rollback = Some(Rollback {
+        before: after_rollback::lived(view, &bad),
         bad,
         to: None,
         attempt,

@@ -6,6 +6,7 @@
 //! A controller that was away loses the open tick, and finds its deaths again in `restartCount`.
 
 use super::{
+    common_cause::Common,
     signals,
     view::{PodView, StageView},
 };
@@ -38,6 +39,13 @@ impl TickStart {
     /// Its number, counted from the flight's entry.
     pub(super) fn tick(&self) -> i64 {
         self.tick
+    }
+
+    /// Without the pods on these nodes: they are not compared in this tick.
+    fn without(mut self, common: &Common<'_>) -> Self {
+        self.sampled.retain(|_, pod| !common.shakes(&pod.node));
+        self.arms.retain(|node| !common.shakes(node));
+        self
     }
 
     /// The pods at risk.
@@ -96,6 +104,12 @@ pub fn look(view: &StageView<'_>, flight: &mut Flight) -> (Looked, Timestamp) {
     };
     let ticks = (tick - open.tick).clamp(0, LONGEST_GAP);
     if ticks > 0 {
+        let common = Common::of_flight(view, flight);
+        if common.touches(view, flight) {
+            let most = u32::try_from(ticks).unwrap_or(1);
+            flight.health.set_aside = flight.health.set_aside.saturating_add(most);
+        }
+        let open = open.without(&common);
         let crashes = crashes_since(&open.sampled, &sampled);
         let hours = length.as_secs_f64() * f64::from(i32::try_from(ticks).unwrap_or(1)) / 3600.0;
         let room = Room::of(view.policy.stages.len());
@@ -190,7 +204,7 @@ pub(super) fn round(value: f64) -> f64 {
     if value.is_finite() { (value * 1000.0).round() / 1000.0 } else { 0.0 }
 }
 
-fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
+pub(super) fn tick_at(entered: Timestamp, length: SignedDuration, now: Timestamp) -> i64 {
     let length = length.as_millis().max(1);
     i64::try_from(now.duration_since(entered).as_millis() / length).unwrap_or(0).max(0)
 }
@@ -222,18 +236,39 @@ pub(super) fn stratum(pod: &PodView<'_>) -> Stratum {
     Stratum::new(&pod.seen.key.namespace, &owner.kind, &owner.name, &owner.template)
 }
 
-/// The pods at risk now: past their warm-up on these contents, at most [`SAMPLE`] per arm, lowest uid first.
+/// The pods at risk now: past their warm-up on these contents.
 fn sample(view: &StageView<'_>, flight: &Flight) -> (Arms, BTreeMap<String, Sampled>) {
+    sample_of(view, |pod| {
+        let arm = arm_of(pod, &flight.release, flight.from.as_ref())?;
+        let warm = pod.has_it_since().is_some_and(|since| {
+            since.saturating_add(view.policy.health.warm_up).is_ok_and(|over| over <= view.now)
+        });
+        warm.then_some(arm)
+    })
+}
+
+/// A tick of pods that are told apart in another way than by what they run.
+pub(super) fn start(
+    view: &StageView<'_>,
+    tick: i64,
+    arm_of: impl Fn(&PodView<'_>) -> Option<Arm>,
+) -> TickStart {
+    let (arms, sampled) = sample_of(view, arm_of);
+    TickStart { tick, arms, sampled, reopened: false }
+}
+
+/// At most [`SAMPLE`] per arm, lowest uid first.
+fn sample_of(
+    view: &StageView<'_>,
+    arm_of: impl Fn(&PodView<'_>) -> Option<Arm>,
+) -> (Arms, BTreeMap<String, Sampled>) {
     let mut candidates: Vec<&PodView<'_>> = view.live().filter(|p| !p.seen.node.is_empty()).collect();
     candidates.sort_by(|a, b| a.seen.key.uid.cmp(&b.seen.key.uid));
     let (mut arms, mut sampled, mut taken) = (Arms::default(), BTreeMap::new(), [0usize; 2]);
     for pod in candidates {
-        let Some(arm) = arm_of(pod, &flight.release, flight.from.as_ref()) else { continue };
-        let warm = pod.has_it_since().is_some_and(|since| {
-            since.saturating_add(view.policy.health.warm_up).is_ok_and(|over| over <= view.now)
-        });
+        let Some(arm) = arm_of(pod) else { continue };
         let count = &mut taken[usize::from(arm == Arm::Baseline)];
-        if !warm || *count >= SAMPLE {
+        if *count >= SAMPLE {
             continue;
         }
         *count += 1;

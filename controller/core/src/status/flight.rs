@@ -4,7 +4,7 @@ use crate::{
     health::{Evidence, Fingerprints},
     image::{Release, shown},
     stage::ticks::TickStart,
-    status::SignalMemory,
+    status::{Lived, SignalMemory},
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -125,11 +125,22 @@ pub struct HealthMemory {
     pub signals: Vec<SignalMemory>,
     /// log E of restarts as last judged, for people; leave-one-out.
     pub log_e: f64,
+    /// Ticks of which something was left out for a common cause.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub set_aside: u32,
+    /// Why it is held for a common cause, while it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub common_cause: String,
     /// Crashes of the candidate and of the baseline.
     pub crashes: [u32; 2],
     /// The arms at the start of the open tick. In memory only.
     #[serde(skip)]
     pub open: Option<TickStart>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A release being taken back.
@@ -149,6 +160,9 @@ pub struct Rollback {
     pub reason: String,
     /// Evidence, as a sentence.
     pub message: String,
+    /// How it lived in this stage.
+    #[serde(default)]
+    pub before: Lived,
     /// The name of the Quarantine that must exist before the first write; none where no quarantine is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<String>,

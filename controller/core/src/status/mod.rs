@@ -3,11 +3,13 @@
 //! Guarantees: bounded (`history` 50, `firstSeen` 50, `verified` 5 per stage, 20 messages, evidence by its own budget; 256 KiB in
 //! all, tested). Fields marked `skip` live in memory only; losing them loses at most one event-free tick.
 
+mod after_rollback;
 mod flight;
 mod notices;
 mod signal;
 mod stage;
 
+pub use after_rollback::{AfterRollback, Help, Lived};
 pub use flight::{Flight, HealthMemory, Rollback, Step, WavePlan};
 pub use notices::{Incident, Notice, Notices};
 pub use signal::{Once, SignalMemory};

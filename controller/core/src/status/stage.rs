@@ -1,6 +1,6 @@
 //! What is remembered of one stage.
 
-use super::{Flight, Rollback};
+use super::{AfterRollback, Flight, Rollback};
 use crate::image::{Digest, Release, Tag};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -61,6 +61,12 @@ pub struct StageStatus {
     /// The rollback that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
+    /// The last rollback, and whether it helped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_rollback: Option<AfterRollback>,
+    /// Since when a crash loop of a verified release is held for a common cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub common_since: Option<Timestamp>,
     /// When a rollback last began by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolled_back_at: Option<Timestamp>,

@@ -44,7 +44,8 @@ impl Degraded {
 fn acts(stage: &Stage, status: &StageStatus) -> bool {
     stage.rollback == RollbackMode::Automatic
         && matches!(status.phase, Phase::Applying | Phase::Soaking)
-        && status.reason != "SuspectOnePod"
+        // The common-cause rule has an end of its own.
+        && !matches!(status.reason.as_str(), "SuspectOnePod" | "CommonCause")
 }
 
 fn convicted(flight: &Flight) -> Option<String> {

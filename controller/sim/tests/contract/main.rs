@@ -4,7 +4,9 @@
 mod common;
 
 mod adoption;
+mod after_rollback;
 mod causes;
+mod common_cause;
 mod evidence;
 mod gates;
 mod git;

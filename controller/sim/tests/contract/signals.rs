@@ -14,12 +14,12 @@ fn signal(name: &str, compare: Compare) -> Signal {
     Signal { name: name.to_owned(), source, compare }
 }
 
-fn beside() -> Signal {
+pub(super) fn beside() -> Signal {
     signal("p95", Compare::Beside(Margin::default()))
 }
 
 /// Thirty pods of one owner in one stage; a wave of three for half an hour, then all.
-fn story(signals: Vec<Signal>) -> Story {
+pub(super) fn story(signals: Vec<Signal>) -> Story {
     let mut policy = stages(&["prod"]);
     waves(&mut policy, &[common::wave(3, 30)]);
     policy.stages[0].max_soak = SignedDuration::from_hours(24);

@@ -111,6 +111,18 @@ pub struct Stage {
     pub safe: Vec<Named>,
     /// Pods that run something else.
     pub drifted: u32,
+    /// Whether the last rollback helped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_rollback: Option<AfterRollback>,
+}
+
+/// Whether a rollback helped.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AfterRollback {
+    /// `Watching`, `Helped`, `DidNotHelp` or `Unclear`.
+    pub help: String,
+    pub message: String,
 }
 
 /// What a stage runs, and how that came.
@@ -289,7 +301,20 @@ fn stage(loaded: &Loaded, known: &Known<'_>, stage: &StageStatus) -> Stage {
         evidence,
         safe: safe.map(|v| named(&v.release)).collect(),
         drifted: stage.drift.pods,
+        after_rollback: stage.after_rollback.as_ref().map(after_rollback),
     }
+}
+
+fn after_rollback(after: &lockkeeper_core::status::AfterRollback) -> AfterRollback {
+    let message = if after.message.is_empty() {
+        format!(
+            "whether the rollback of {} helped is being watched, until {} at the latest",
+            after.bad, after.until
+        )
+    } else {
+        after.message.clone()
+    };
+    AfterRollback { help: format!("{:?}", after.help), message }
 }
 
 fn said(memory: &SignalMemory) -> Said {

@@ -154,6 +154,10 @@ impl Page<'_> {
         if stage.drifted > 0 {
             self.point(Style::Bad, "drift", &format!("{} pods run something else", stage.drifted));
         }
+        if let Some(after) = &stage.after_rollback {
+            let style = if after.help == "DidNotHelp" { Style::Bad } else { Style::Plain };
+            self.point(style, "rolled back", &after.message);
+        }
         let safe: Vec<&str> = stage.safe.iter().map(|release| release.version.as_str()).collect();
         let safe =
             if safe.is_empty() { "nothing; a rollback would be Blocked".to_owned() } else { safe.join(", ") };

@@ -244,6 +244,7 @@ impl Survey<'_> {
             notices: None,
             deliveries: None,
             last_words: None,
+            troubles: None,
         };
         memory.resume(stored);
         let mut asked: BTreeSet<Question> = BTreeSet::new();

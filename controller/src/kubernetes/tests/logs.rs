@@ -25,7 +25,10 @@ async fn a_bounded_end_of_the_log_is_read_as_the_policys_account() {
             (asked.method.as_str(), asked.path.as_str()),
             ("GET", "/api/v1/namespaces/prod/pods/app-1/log")
         );
-        assert_eq!(asked.query, format!("container=otel&previous={previous}&tailLines=100&limitBytes=65536"));
+        assert_eq!(
+            asked.query,
+            format!("container=otel&previous={previous}&tailLines=100&limitBytes=262144")
+        );
         assert_eq!(asked.user.as_deref(), Some("system:serviceaccount:platform:promoter"));
     }
 }

@@ -378,6 +378,7 @@ fn concluded(scene: &Scene, name: &str, failing: Option<Failure>) -> Status {
         quarantines: view.quarantines,
         interventions: view.interventions,
         claims: view.claims,
+        elsewhere: Vec::new(),
     };
     lockkeeper_core::decide(&scene.policy(name), &observed, Timestamp::UNIX_EPOCH).status
 }

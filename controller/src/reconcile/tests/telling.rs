@@ -98,6 +98,7 @@ fn who_is_told_of_what() {
     let back = |quarantine: Option<&str>| {
         status(|stage| {
             stage.rollback = Some(Rollback {
+                before: lockkeeper_core::status::Lived::default(),
                 bad: flight().release,
                 to: None,
                 attempt: "a-2".into(),

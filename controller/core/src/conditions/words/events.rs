@@ -28,7 +28,11 @@ pub const EVENTS: &[Word] = &[
     ),
     word("Widening", "a wave has soaked; the next one, or the whole stage, follows", ""),
     word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
-    word("Suspect", "the evidence is against one pod or one node only", "look at that pod"),
+    word(
+        "Suspect",
+        "the evidence is against one pod or one node only, or others show the same at the same moment",
+        "look at that pod, or at what they share",
+    ),
     word(
         "NoData",
         "a signal has had no data for `health.noDataAfter`: the stage holds",
@@ -42,6 +46,17 @@ pub const EVENTS: &[Word] = &[
     ),
     word("PutBack", "a release is put back without a quarantine", "see the message"),
     word("RolledBack", "a release was taken back from a stage", ""),
+    word("RollbackHelped", "what the rollback was for is over with the release that was restored", ""),
+    word(
+        "RollbackDidNotHelp",
+        "what the rollback was for goes on with the release that was restored",
+        "look for what else changed; deleting the Quarantine lets the release come again",
+    ),
+    word(
+        "RollbackUnclear",
+        "six hours after a rollback nobody can tell whether it helped",
+        "see the message",
+    ),
     word("Blocked", "a stage needs a person", "see the message"),
     word(
         "NotDelivered",

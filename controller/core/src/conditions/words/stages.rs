@@ -178,6 +178,11 @@ pub const WAITS: &[Word] = &[
         "the evidence is against one pod or one node only, or the candidate exports nothing: neither widened nor taken back",
         "look at that pod; ends with other evidence, or at `maxSoak`",
     ),
+    word(
+        "CommonCause",
+        "what speaks against the release speaks at the same moment against others: pods of two other images at least crash on the same nodes, or their candidates look worse by the same server of signals; neither widened nor taken back",
+        "see to what they share; ends with it, and after 30 ticks at the latest: what then remains is taken back. `RollBack` does so at once",
+    ),
     word("Resumed", "a person resumed the stage", "goes on by itself"),
     word(
         "RollbackRecommended",
