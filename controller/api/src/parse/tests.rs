@@ -431,7 +431,7 @@ fn who_is_told_is_one_service_each_and_of_what_it_takes() {
     let told = parse(&policy(&notify(json!([slack, pager])))).unwrap();
     let receivers = told.notify.clone().unwrap();
     let names: Vec<(&str, usize)> = receivers.iter().map(|r| (r.name.as_str(), r.occasions.len())).collect();
-    assert_eq!(names, [("slack/chat", 8), ("pagerDuty/pager", 2)]);
+    assert_eq!(names, [("slack/chat", 9), ("pagerDuty/pager", 2)]);
     assert_eq!(crate::effective(&told)["notify.pagerDuty/pager"], "RollingBack, Blocked");
     for (entry, parts) in [
         (json!({}), ["spec.notify[0]: ", "0", "name exactly one of slack, teams"]),
