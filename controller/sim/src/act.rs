@@ -112,7 +112,7 @@ impl World {
         } = decide(&self.policy, &seen, self.now);
         self.questions = questions;
         self.branches.asked = deliveries.into_iter().collect();
-        self.measure(&asked);
+        self.measure(&asked, &status);
         self.next_deadline = next_deadline;
         let due = |outcome: &PassOutcome| kill_after.is_some_and(|n| outcome.writes >= n);
         if status != seen.status || self.stored != status {

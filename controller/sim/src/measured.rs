@@ -1,9 +1,11 @@
 //! The servers that a policy's signals are measured by.
 
-use crate::World;
+use crate::{Recorded, World};
+use jiff::SignedDuration;
 use lockkeeper_core::{
     health::Direction,
     signals::{ArmAnswer, Compare, Signal, SignalAnswer, SignalQuestion},
+    status::Status,
 };
 use std::collections::BTreeSet;
 
@@ -66,13 +68,35 @@ impl Measured {
 
 impl World {
     /// Answers what a pass asked; an answer is kept as long as it is asked for.
-    pub(crate) fn measure(&mut self, asked: &BTreeSet<SignalQuestion>) {
+    pub(crate) fn measure(&mut self, asked: &BTreeSet<SignalQuestion>, status: &Status) {
         self.signals.retain(|key, _| asked.iter().any(|question| question.key == *key));
-        for SignalQuestion { key, .. } in asked {
-            let signal = self.policy.signals.iter().find(|signal| signal.name == key.signal);
-            if let Some(answer) = signal.and_then(|signal| self.measured.answer(signal)) {
-                self.signals.entry(key.clone()).or_insert(answer);
+        for question in asked {
+            let signal = self.policy.signals.iter().find(|signal| signal.name == question.key.signal);
+            let Some(signal) = signal else { continue };
+            let recorded = self.recorded.get(&signal.name);
+            let answer = match recorded {
+                Some(recorded) => again(recorded, signal, question, status),
+                None => self.measured.answer(signal),
+            };
+            if let Some(answer) = answer {
+                self.signals.entry(question.key.clone()).or_insert(answer);
             }
         }
     }
+}
+
+/// What was recorded of the tick that a question is about.
+fn again(
+    recorded: &Recorded,
+    signal: &Signal,
+    question: &SignalQuestion,
+    status: &Status,
+) -> Option<SignalAnswer> {
+    let flights = status.stages.iter().filter_map(|stage| Some((&stage.name, stage.flight.as_ref()?)));
+    let (stage, flight) = flights.into_iter().find(|(_, flight)| flight.attempt == question.key.attempt)?;
+    let like_others = if let Compare::Limit(_, limit) = signal.compare { limit } else { 1.0 };
+    let window = SignedDuration::from_secs(question.window);
+    let of = |release| recorded.answer(stage, release, question.at, window, like_others);
+    let baseline = question.baseline.as_ref().and(flight.from.as_ref()).map(of);
+    Some(SignalAnswer { candidate: of(&flight.release), baseline })
 }

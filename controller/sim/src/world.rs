@@ -1,6 +1,6 @@
 //! What there is, and what a script or a test may do to it.
 
-use crate::{Behaviour, Branches, Effect, Measured, Random};
+use crate::{Behaviour, Branches, Effect, Measured, Random, Recorded};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
     image::{Digest, ImageRef, PlatformImage, Release, Tag},
@@ -189,6 +189,8 @@ pub struct World {
     pub questions: BTreeSet<lockkeeper_core::decision::Question>,
     /// What servers of signals answer.
     pub measured: Measured,
+    /// Signals whose values were recorded; they are told instead.
+    pub recorded: BTreeMap<String, Recorded>,
     /// What they answered to the last pass.
     pub(crate) signals: BTreeMap<SignalKey, SignalAnswer>,
     /// What the registry said tags name, and when; known until it says something else.
@@ -245,6 +247,7 @@ impl World {
             behaviours: BTreeMap::new(),
             questions: BTreeSet::new(),
             measured: Measured::default(),
+            recorded: BTreeMap::new(),
             signals: BTreeMap::new(),
             looked_up: BTreeMap::new(),
             known_signatures: BTreeSet::new(),

@@ -42,7 +42,7 @@ pub use fingerprints::{FastAlarm, FastLimits, Fingerprints, History};
 pub use gauge::{Direction, Gauge, MIN_TICKS, Margin, Reading};
 pub use pass::evidence_of_health;
 pub use promotion::{Promotion, alpha_of_budget, promotion_martingale, stage_evidence};
-pub use together::{GaugeAlarm, Joint, Together};
+pub use together::{Against, GaugeAlarm, Joint, Together};
 pub use verdict::{Alarm, Doubt, HoldReason, MIN_CRASHES, Verdict};
 
 /// `6.3 pod-hours`, or `1.2 pod-minutes` of less than six minutes.

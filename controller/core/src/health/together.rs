@@ -33,6 +33,15 @@ pub enum Joint {
     Suspect(GaugeAlarm),
 }
 
+/// The evidence of one signal, and what it would have to reach by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Against {
+    /// E.
+    pub evidence: f64,
+    /// E at which the promotion reaches its limit while nothing is known from the other signals of the stage.
+    pub limit: f64,
+}
+
 /// The numbers behind an alarm of a gauge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GaugeAlarm {
@@ -74,6 +83,29 @@ impl Together<'_> {
             Some(alarm) => Joint::Suspect(alarm),
             None => Joint::Restarts(restarts),
         }
+    }
+
+    /// How far one of these gauges is on its own way to the limit.
+    #[must_use]
+    pub fn against(&self, gauge: &Gauge, prior: &Promotion, alpha: f64) -> Against {
+        Against { evidence: gauge.e(), limit: self.own_limit(GAUGE_WEIGHT, prior, alpha) }
+    }
+
+    /// The same of restarts.
+    #[must_use]
+    pub fn restarts_against(&self, prior: &Promotion, alpha: f64) -> Against {
+        let limit = self.own_limit(RESTARTS_WEIGHT, prior, alpha);
+        Against { evidence: self.restarts.e_leave_one_out(), limit }
+    }
+
+    /// M is a line in the stage's evidence, and that is one in each signal's: two points of the first say where it meets
+    /// the limit.
+    fn own_limit(&self, weight: f64, prior: &Promotion, alpha: f64) -> f64 {
+        let slope = prior.martingale(2.0) - prior.martingale(1.0);
+        let wanted = (limit(alpha) - prior.martingale(1.0)) / slope;
+        #[allow(clippy::cast_precision_loss, reason = "a policy has few signals")]
+        let all = RESTARTS_WEIGHT + GAUGE_WEIGHT * self.gauges.len() as f64;
+        1.0 + wanted * all / weight
     }
 
     /// E of restarts as it may be added to: few crashes, or those of one pod, never add.

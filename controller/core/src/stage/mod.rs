@@ -32,7 +32,7 @@ pub use deliveries::{needed_right, spared_right};
 pub use flight::{rules_out, soak_of, step_name, waves_of};
 pub use idle::{heard_id, upstream};
 pub use signals::PendingTick;
-pub use standing::{Standing, standing};
+pub use standing::{SignalStanding, Standing, standing};
 pub use unheard::unheard;
 pub use view::{PodView, StageView};
 

@@ -10,7 +10,9 @@ mod fields;
 mod picture;
 mod play;
 mod read;
+mod recordings;
 mod scenario;
+mod series;
 mod setting;
 mod story;
 mod summary;
@@ -46,8 +48,8 @@ enum Output {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let text = read_file(&args.file)?;
-    let told =
-        tell(&text, args.seed).map_err(|why| Failure::Failed(format!("{}: {why}", args.file.display())))?;
+    let told = tell(&text, folder(&args.file), args.seed)
+        .map_err(|why| Failure::Failed(format!("{}: {why}", args.file.display())))?;
     if let Some(out) = &args.svg {
         std::fs::write(out, &told.svg)
             .map_err(|error| Failure::Failed(format!("{} could not be written: {error}", out.display())))?;
@@ -56,6 +58,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Output::Text => print(&told.text),
         Output::Json => print(&(serde_json::to_string_pretty(&told.json)? + "\n")),
     }
+}
+
+/// Where a scenario is: what it names is beside it.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
 }
 
 fn read_file(path: &Path) -> Result<String, Failure> {
@@ -74,8 +81,8 @@ struct Told {
     svg: String,
 }
 
-fn tell(text: &str, seed: u64) -> Result<Told, String> {
-    let scenario = read::scenario(text).map_err(|mistakes| {
+fn tell(text: &str, folder: &Path, seed: u64) -> Result<Told, String> {
+    let scenario = read::scenario(text, folder).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(|m| format!("\n  {m}")).collect();
         format!("is no scenario that can be played:{}", lines.concat())
     })?;

@@ -79,6 +79,8 @@ fn world(scenario: &Scenario, seed: u64) -> World {
     };
     let mut world = World::new(scenario.policy.clone(), settings);
     world.controller_up = setting.controller;
+    let recorded = scenario.recordings.iter().map(|r| (r.signal.clone(), r.recorded.clone()));
+    world.recorded = recorded.collect();
     for (tag, index) in &scenario.tags {
         if let Some(known) = scenario.releases.get(*index) {
             push(&mut world, known, &[tag.as_str()]);

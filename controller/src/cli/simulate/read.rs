@@ -4,9 +4,11 @@ use super::{
     clock::{self, Clock},
     deeds::{self, Names},
     fields::{Mistakes, Node},
+    recordings::{self, Beside},
     scenario::{Known, Scenario, Step},
     setting,
 };
+use jiff::Timestamp;
 use lockkeeper_api::{FieldError, parse, policy_from_yaml, suggestion};
 use lockkeeper_core::{
     image::Tag,
@@ -14,18 +16,19 @@ use lockkeeper_core::{
 };
 use lockkeeper_sim::{Behaviour, release_for};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 const MOST_RELEASES: usize = 50;
 const MOST_STEPS: usize = 1000;
-pub const FIELDS: [&str; 8] = ["title", "start", "end", "policy", "world", "releases", "tags", "timeline"];
+pub const FIELDS: [&str; 9] =
+    ["title", "start", "end", "policy", "world", "releases", "tags", "signals", "timeline"];
 
-/// Reads a scenario. Every mistake is found, not only the first one.
-pub fn scenario(text: &str) -> Result<Scenario, Vec<FieldError>> {
+/// Reads a scenario; the files that it names are in `folder`. Every mistake is found, not only the first one.
+pub fn scenario(text: &str, folder: &Path) -> Result<Scenario, Vec<FieldError>> {
     let document: Value = serde_saphyr::from_str(text)
         .map_err(|error| vec![FieldError { path: "file".into(), message: error.to_string() }])?;
     let mut mistakes = Mistakes::default();
-    let read = whole(&Node::new("", &document), &mut mistakes);
+    let read = whole(&Node::new("", &document), folder, &mut mistakes);
     match read {
         Some(scenario) if mistakes.0.is_empty() => Ok(scenario),
         _ => Err(mistakes.0),
@@ -33,7 +36,7 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<FieldError>> {
 }
 
 /// Everything is looked at before anything is given up.
-fn whole(root: &Node<'_>, m: &mut Mistakes) -> Option<Scenario> {
+fn whole(root: &Node<'_>, folder: &Path, m: &mut Mistakes) -> Option<Scenario> {
     if !root.value.is_object() {
         let fix = "write the fields policy, world, releases, tags, timeline and end";
         m.0.push(FieldError::new("file", "", "holds no scenario", fix));
@@ -43,7 +46,7 @@ fn whole(root: &Node<'_>, m: &mut Mistakes) -> Option<Scenario> {
     let title = root.get("title").and_then(|n| m.text(&n)).unwrap_or("A simulation").to_owned();
     let clock = root.get("start").map_or_else(|| Some(Clock::default()), |n| clock::start(m, &n));
     let policy = m.needed(root, "policy", "write a whole ImagePolicy there").and_then(|n| policy(m, &n));
-    let releases = m
+    let mut releases = m
         .needed(root, "releases", "write the releases of the story, such as `1.0.0: {}`")
         .map(|n| releases(m, &n, policy.as_ref()))
         .unwrap_or_default();
@@ -68,6 +71,14 @@ fn whole(root: &Node<'_>, m: &mut Mistakes) -> Option<Scenario> {
             m.0.push(FieldError::new(path, &said, "is after the end", "move `end`, or leave the step out"));
         }
     }
+    let recordings = root.get("signals").zip(policy.as_ref()).map(|(n, policy)| {
+        let (clock, end) = (&known, end.unwrap_or(Timestamp::MAX));
+        recordings::recordings(m, &n, &Beside { folder, policy, releases: &releases, clock, end })
+    });
+    let recordings = recordings.unwrap_or_default();
+    for recording in &recordings {
+        releases[recording.release].measured = true;
+    }
     timeline.sort_by_key(|step| step.at);
     let mut policy = policy?;
     policy.created = known.start;
@@ -75,7 +86,17 @@ fn whole(root: &Node<'_>, m: &mut Mistakes) -> Option<Scenario> {
     // A stored object has one; attempts are named after it.
     "51313131-0000-4000-8000-000000000000".clone_into(&mut policy.uid);
     clock?;
-    Some(Scenario { title, clock: known, end: end?, policy, world: world?, releases, tags, timeline })
+    Some(Scenario {
+        title,
+        clock: known,
+        end: end?,
+        policy,
+        world: world?,
+        releases,
+        tags,
+        timeline,
+        recordings,
+    })
 }
 
 /// The policy as the controller would read it: the same parser, the same messages.
@@ -137,7 +158,8 @@ fn releases(m: &mut Mistakes, node: &Node<'_>, policy: Option<&Policy>) -> Vec<K
         }
         let behaviour = behaviour(m, &inner);
         let signed = inner.get("signed").and_then(|n| m.flag(&n)).unwrap_or(true);
-        found.push(Known { name: name.clone(), release: release_for(name, &platforms), behaviour, signed });
+        let release = release_for(name, &platforms);
+        found.push(Known { name: name.clone(), release, behaviour, signed, measured: false });
     }
     found
 }

@@ -7,7 +7,7 @@ use lockkeeper_core::{
     observed::InterventionSeen,
     policy::Policy,
 };
-use lockkeeper_sim::{Behaviour, Owner};
+use lockkeeper_sim::{Behaviour, Owner, Recorded};
 use std::collections::BTreeMap;
 
 /// What a scenario file says.
@@ -29,6 +29,31 @@ pub struct Scenario {
     pub tags: BTreeMap<Tag, usize>,
     /// What happens, in order of time.
     pub timeline: Vec<Step>,
+    /// What servers of signals answer.
+    pub recordings: Vec<Recording>,
+}
+
+/// Values of one signal that were recorded.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Its name in the policy.
+    pub signal: String,
+    /// Index of the release that was worse in them, or not.
+    pub release: usize,
+    /// The values, at the moments of the story.
+    pub recorded: Recorded,
+}
+
+impl Scenario {
+    /// Values of this release were recorded in this stage.
+    #[must_use]
+    pub fn recorded_in(&self, release: usize, stage: usize) -> bool {
+        let name = self.policy.stages.get(stage).map(|stage| &stage.name);
+        let here = |r: &Recording| {
+            r.recorded.stages.is_empty() || name.is_some_and(|n| r.recorded.stages.contains(n))
+        };
+        self.recordings.iter().any(|r| r.release == release && here(r))
+    }
 }
 
 /// What there is at the start.
@@ -61,14 +86,16 @@ pub struct Known {
     pub behaviour: Behaviour,
     /// It is signed by whom the policy asks for, if it asks.
     pub signed: bool,
+    /// Values of its own were recorded, for some signal.
+    pub measured: bool,
 }
 
 impl Known {
-    /// It crashes or never gets Ready, somewhere.
+    /// It crashes or never gets Ready, somewhere, or the story is about what was measured of it.
     #[must_use]
     pub fn bad(&self) -> bool {
         let b = &self.behaviour;
-        b.crashes_per_hour > 0.0 || b.never_ready || b.crash_at_start
+        b.crashes_per_hour > 0.0 || b.never_ready || b.crash_at_start || self.measured
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     summary::{Bad, Summary},
 };
 use crate::cli::table::table;
-use lockkeeper_core::decision::EventType;
+use lockkeeper_core::{decision::EventType, stage::SignalStanding};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -53,6 +53,15 @@ fn sums(scenario: &Scenario, summary: &Summary) -> String {
     for bad in &summary.bad {
         bad_lines(&mut out, scenario, bad);
     }
+    for sum in &summary.signals {
+        let stage = scenario.policy.stages.get(sum.stage).map_or("", |s| s.name.as_str());
+        let SignalStanding { name, against, worse, ticks } = &sum.standing;
+        let text = format!(
+            "worse in {worse} of {ticks} ticks; evidence {:.1}, its own limit {:.1}",
+            against.evidence, against.limit
+        );
+        line(&mut out, &format!("{name} of {} in {stage}", scenario.releases[sum.release].name), &text);
+    }
     let mut say = |name: &str, text: String| line(&mut out, name, &text);
     let by: Vec<String> = summary.ran_first.iter().map(|(name, n)| format!("{n} ran {name} first")).collect();
     let by = if by.is_empty() { String::new() } else { format!(": {}", by.join(", ")) };
@@ -92,15 +101,17 @@ fn bad_lines(out: &mut String, scenario: &Scenario, bad: &Bad) {
             &format!("{ever} of {all} pods ever ran it, {crashes} crashes"),
         );
     }
-    let Some(first) = bad.first_crash else {
+    let Some(first) = bad.began else {
         line(out, name, "never crashed");
         return;
     };
     let decided = bad.decided.map(|at| span(at.duration_since(first)));
-    line(out, "first crash to the rollback", &decided.unwrap_or_else(|| "nobody decided".to_owned()));
+    let from = bad.counted_from();
+    line(out, &format!("{from} to the rollback"), &decided.unwrap_or_else(|| "nobody decided".to_owned()));
     let gone = bad.gone.map(|at| span(at.duration_since(first)));
-    line(out, "first crash to its last pod gone", &gone.unwrap_or_else(|| "never".to_owned()));
-    line(out, "pod-hours on it where it crashed", &format!("{:.1}", bad.pod_hours));
+    line(out, &format!("{from} to its last pod gone"), &gone.unwrap_or_else(|| "never".to_owned()));
+    let harm = if bad.crashes() > 0 { "it crashed" } else { "it was measured" };
+    line(out, &format!("pod-hours on it where {harm}"), &format!("{:.1}", bad.pod_hours));
     line(out, &format!("{name} at the end"), if bad.quarantined { "quarantined" } else { "not quarantined" });
 }
 
@@ -123,6 +134,12 @@ pub fn json(scenario: &Scenario, chronicle: &Chronicle, summary: &Summary, seed:
         })
         .collect();
     let bad: Vec<Value> = summary.bad.iter().map(|bad| bad_json(scenario, bad)).collect();
+    let signals = summary.signals.iter().map(|sum| {
+        let SignalStanding { name, against, worse, ticks } = &sum.standing;
+        json!({"signal": name, "release": scenario.releases[sum.release].name, "stage": stage(sum.stage),
+               "worse": worse, "ticks": ticks, "evidence": against.evidence, "ownLimit": against.limit})
+    });
+    let signals: Vec<Value> = signals.collect();
     let stages: Vec<Value> = summary
         .stages
         .iter()
@@ -138,7 +155,7 @@ pub fn json(scenario: &Scenario, chronicle: &Chronicle, summary: &Summary, seed:
         "start": scenario.clock.start.to_string(), "end": scenario.end.to_string(),
         "timeline": timeline,
         "summary": {
-            "badReleases": bad, "stages": stages, "podsBorn": summary.born, "podsBornPinned": summary.pinned,
+            "badReleases": bad, "signals": signals, "stages": stages, "podsBorn": summary.born, "podsBornPinned": summary.pinned,
             "ranFirst": summary.ran_first, "applicationRestarts": summary.application_restarts,
             "movesInPlace": summary.moves, "writes": summary.writes,
         },
@@ -154,10 +171,12 @@ fn bad_json(scenario: &Scenario, bad: &Bad) -> Value {
             json!({"stage": name, "podsEver": ever, "podsAll": all, "crashes": crashes})
         })
         .collect();
-    let since = |at: Option<jiff::Timestamp>| Some(at?.duration_since(bad.first_crash?).as_secs());
+    let since = |at: Option<jiff::Timestamp>| Some(at?.duration_since(bad.began?).as_secs());
     json!({
         "name": scenario.releases[bad.release].name, "stages": places, "crashes": bad.crashes(),
-        "podHours": bad.pod_hours, "firstCrash": bad.first_crash.map(|at| at.to_string()),
+        "podHours": bad.pod_hours,
+        "firstCrash": bad.began.filter(|_| bad.crashes() > 0).map(|at| at.to_string()),
+        "firstPod": bad.began.filter(|_| bad.crashes() == 0).map(|at| at.to_string()),
         "secondsToRollback": since(bad.decided), "secondsToGone": since(bad.gone), "quarantined": bad.quarantined,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{chronicle::Chronicle, scenario::Scenario};
 use jiff::Timestamp;
+use lockkeeper_core::stage::SignalStanding;
 use lockkeeper_sim::World;
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// Releases that crash or never get Ready, as far as pods ran them.
     pub bad: Vec<Bad>,
+    /// What each signal had shown of each release in each stage when it was last judged there.
+    pub signals: Vec<SignalSum>,
     /// One per stage.
     pub stages: Vec<StageSum>,
     /// Pods made anew.
@@ -33,13 +36,13 @@ pub struct Bad {
     pub release: usize,
     /// Per stage that ran it: index, pods that ever did, pods that ever were, crashes.
     pub places: Vec<(usize, usize, usize, usize)>,
-    /// Pod-hours on it in the stages where it crashed.
+    /// Pod-hours on it in the stages where it crashed, or was measured.
     pub pod_hours: f64,
-    /// The first crash.
-    pub first_crash: Option<Timestamp>,
+    /// The first crash; of one that does not crash where it is measured, the first pod there.
+    pub began: Option<Timestamp>,
     /// The controller decided to take it back.
     pub decided: Option<Timestamp>,
-    /// The last of its containers was gone from the stages where it crashed.
+    /// The last of its containers was gone from those stages.
     pub gone: Option<Timestamp>,
     /// It is quarantined at the end.
     pub quarantined: bool,
@@ -51,6 +54,23 @@ impl Bad {
     pub fn crashes(&self) -> usize {
         self.places.iter().map(|(_, _, _, crashes)| crashes).sum()
     }
+
+    /// What times are counted from.
+    #[must_use]
+    pub fn counted_from(&self) -> &'static str {
+        if self.crashes() > 0 { "first crash" } else { "first pod" }
+    }
+}
+
+/// A signal of a candidate in a stage.
+#[derive(Clone, Debug)]
+pub struct SignalSum {
+    /// Index of the stage.
+    pub stage: usize,
+    /// Index of the release.
+    pub release: usize,
+    /// What it showed.
+    pub standing: SignalStanding,
 }
 
 /// A stage at the end.
@@ -75,6 +95,7 @@ pub fn summary(scenario: &Scenario, chronicle: &Chronicle, world: &World) -> Sum
     }
     Summary {
         bad,
+        signals: signals(scenario, world),
         stages: stages(scenario, chronicle),
         born: chronicle.born.len(),
         pinned: chronicle.born.values().filter(|(_, pinned)| *pinned).count(),
@@ -83,6 +104,18 @@ pub fn summary(scenario: &Scenario, chronicle: &Chronicle, world: &World) -> Sum
         moves: chronicle.moves,
         writes: chronicle.writes,
     }
+}
+
+fn signals(scenario: &Scenario, world: &World) -> Vec<SignalSum> {
+    let mut last: BTreeMap<(usize, usize), &[SignalStanding]> = BTreeMap::new();
+    for point in &world.evidence {
+        let known = scenario.releases.iter().position(|known| known.release.answers_to(&point.digest));
+        last.extend(known.map(|release| ((point.stage, release), point.standing.signals.as_slice())));
+    }
+    let each = last.into_iter().flat_map(|((stage, release), all)| {
+        all.iter().map(move |standing| SignalSum { stage, release, standing: standing.clone() })
+    });
+    each.collect()
 }
 
 fn bad(scenario: &Scenario, chronicle: &Chronicle, world: &World, release: usize) -> Option<Bad> {
@@ -95,16 +128,21 @@ fn bad(scenario: &Scenario, chronicle: &Chronicle, world: &World, release: usize
     let places = deeds
         .iter()
         .map(|((_, stage), d)| (*stage, d.uids.len(), chronicle.tracks[*stage].uids.len(), d.crashes.len()));
-    let crashed: Vec<_> = deeds.iter().filter(|(_, d)| !d.crashes.is_empty()).collect();
-    let seconds: i64 = crashed.iter().map(|(_, d)| d.seconds).sum();
-    let still = crashed.iter().any(|(_, d)| d.gone.is_none());
+    let mut harmed: Vec<_> = deeds.iter().filter(|(_, d)| !d.crashes.is_empty()).collect();
+    let mut began = harmed.iter().filter_map(|(_, d)| d.crashes.first()).min().copied();
+    if harmed.is_empty() {
+        harmed = deeds.iter().filter(|((_, stage), _)| scenario.recorded_in(release, *stage)).collect();
+        began = harmed.iter().filter_map(|(_, d)| d.first).min();
+    }
+    let seconds: i64 = harmed.iter().map(|(_, d)| d.seconds).sum();
+    let still = harmed.iter().any(|(_, d)| d.gone.is_none());
     Some(Bad {
         release,
         places: places.collect(),
         pod_hours: hours(seconds),
-        first_crash: crashed.iter().filter_map(|(_, d)| d.crashes.first()).min().copied(),
+        began,
         decided: chronicle.quarantined.get(&release).copied(),
-        gone: if still { None } else { crashed.iter().filter_map(|(_, d)| d.gone).max() },
+        gone: if still { None } else { harmed.iter().filter_map(|(_, d)| d.gone).max() },
         quarantined: world.quarantines.iter().any(|q| q.covers(&known.release)),
     })
 }

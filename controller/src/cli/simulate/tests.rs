@@ -2,14 +2,29 @@
 
 use super::{
     play::{play, play_at_most},
-    read::scenario,
-    summary, tell,
+    read,
+    scenario::Scenario,
+    summary,
 };
+use lockkeeper_api::FieldError;
 use std::{fs, path::Path};
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The scenarios of the examples; what they name is beside them.
+fn examples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn scenario(text: &str) -> Result<Scenario, Vec<FieldError>> {
+    read::scenario(text, &examples())
+}
+
+fn tell(text: &str, seed: u64) -> Result<super::Told, String> {
+    super::tell(text, &examples(), seed)
 }
 
 fn events(json: &serde_json::Value) -> Vec<(String, String)> {
@@ -109,6 +124,58 @@ fn what_is_down_stops_nothing_and_promotes_nothing() {
 }
 
 #[test]
+fn a_release_that_is_only_slow_is_taken_back_by_what_was_recorded() {
+    let told = tell(&file("examples/slow-release.yaml"), 1).unwrap();
+    let sum = &told.json["summary"];
+    let bad = &sum["badReleases"][0];
+    assert_eq!((&bad["crashes"], &bad["firstCrash"]), (&0.into(), &serde_json::Value::Null), "{}", told.text);
+    assert_eq!(bad["quarantined"], true, "{}", told.text);
+    assert_eq!(bad["stages"][0]["podsEver"], 4, "the first wave and nobody else: {}", told.text);
+    assert_eq!(sum["stages"][0]["runs"]["0.28.0"], 24);
+    let signal = |name: &str| {
+        let found = sum["signals"].as_array().unwrap().iter().find(|s| s["signal"] == name).unwrap();
+        (found["worse"].as_u64().unwrap(), found["ticks"].as_u64().unwrap())
+    };
+    let (worse, ticks) = signal("p95");
+    assert!(worse >= 11 && ticks - worse < 5, "{worse} of {ticks}: {}", told.text);
+    assert_eq!(signal("spans-out"), (0, ticks), "{}", told.text);
+    let lines = told.json["timeline"].as_array().unwrap();
+    let degraded = lines.iter().find(|line| line["event"] == "Degraded").unwrap();
+    let why = degraded["message"].as_str().unwrap();
+    assert!(why.contains("signal p95: more than 20% above the pods beside it in"), "{why}");
+    for part in ["Restarts", "Signal p95: more than 20% above", "Signal spans-out: more than 10% below"] {
+        assert!(told.svg.contains(part), "no panel {part}");
+    }
+}
+
+#[test]
+fn without_values_in_its_time_a_release_is_neither_verified_nor_blamed() {
+    // The recording ends before the release comes.
+    let early =
+        file("examples/slow-release.yaml").replace("end: 4h", "end: 12h").replace("at: 30m", "at: 3h40m");
+    let told = tell(&early, 1).unwrap();
+    assert_eq!(told.json["summary"]["stages"][0]["runs"]["0.28.0"], 24, "{}", told.text);
+    assert_eq!(told.json["summary"]["badReleases"][0]["quarantined"], false, "{}", told.text);
+    assert!(has(&told.json, "prod", "NoData") && !has(&told.json, "prod", "Verified"), "{}", told.text);
+}
+
+#[test]
+fn a_recording_belongs_to_its_release_and_its_stages() {
+    let text = file("examples/slow-release.yaml");
+    // The values of the other release: 0.29.0 is like the pods beside it.
+    let other = text.replacen("release: 0.29.0", "release: 0.28.0", 1);
+    let told = tell(&other, 1).unwrap();
+    assert!(!has(&told.json, "prod", "Degraded"), "28 % better is not worse: {}", told.text);
+    let elsewhere = text.replacen("    release: 0.29.0\n", "    release: 0.29.0\n    stages: [dev]\n", 1);
+    let elsewhere = elsewhere.replace(
+        "      - name: prod\n",
+        "      - {name: dev, soak: 10m, targets: [{pods: {namespaces: [dev], selector: {matchLabels: {telemetry: otel}}}}]}\n      - name: prod\n",
+    );
+    let told = tell(&elsewhere, 1).unwrap();
+    assert!(!has(&told.json, "prod", "Degraded"), "{}", told.text);
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story_and_another_seed_another_one() {
     let text = file("examples/incident.yaml");
     let (one, again, other) = (tell(&text, 7).unwrap(), tell(&text, 7).unwrap(), tell(&text, 8).unwrap());
@@ -122,6 +189,7 @@ fn the_pictures_of_the_documentation_are_up_to_date() {
     for (scenario, picture) in [
         ("examples/incident.yaml", "docs/incident.svg"),
         ("examples/incident-without-lockkeeper.yaml", "docs/incident-without-lockkeeper.svg"),
+        ("examples/slow-release.yaml", "docs/slow-release.svg"),
     ] {
         let svg = tell(&file(scenario), 1).unwrap().svg;
         if std::env::var_os("UPDATE").is_some() {
@@ -152,7 +220,8 @@ fn hostile_names_stay_text_in_the_picture_and_in_the_terminal() {
 #[test]
 fn the_reference_of_the_format_names_every_field() {
     let page = file("docs/simulate.md");
-    for field in super::read::FIELDS.iter().chain(&super::setting::FIELDS).chain(&super::deeds::DEEDS) {
+    let all = super::read::FIELDS.iter().chain(&super::setting::FIELDS).chain(&super::deeds::DEEDS);
+    for field in all.chain(&super::recordings::FIELDS) {
         assert!(page.contains(&format!("`{field}")), "docs/simulate.md does not explain `{field}`");
     }
 }
@@ -266,6 +335,99 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("timeline: []", "timeline: [", &["file: "]),
     ("end: 1h", "end: 1h\nend: 2h", &["file: "]),
 ];
+
+/// What is replaced in the example with recordings, by what, and what must be said.
+const WRONG_RECORDINGS: &[(&str, &str, &[&str])] = &[
+    ("  p95:  ", "  p59:  ", &["signals.p59: \"p59\" is no signal of the policy; did you mean \"p95\"?"]),
+    (
+        "        - name: p95\n",
+        "        - {name: p95, webhook: {address: 'https://judge.example.com'}}\n        - name: p96\n",
+        &["signals.p95: \"p95\" has a verdict and no values; leave it out"],
+    ),
+    ("    release: 0.29.0\n", "", &["signals.p95.release: \"\" is missing; name the one of `releases`"]),
+    (
+        "    release: 0.29.0\n",
+        "    release: 0.92.0\n",
+        &["signals.p95.release: \"0.92.0\" is no release of this file"],
+    ),
+    (
+        "    release: 0.29.0\n",
+        "    release: 0.29.0\n    stages: [prd]\n",
+        &["signals.p95.stages: \"prd\" is no stage of the policy; did you mean \"prod\"?"],
+    ),
+    (
+        "    release: 0.29.0\n",
+        "    release: 0.29.0\n    combine: Median\n",
+        &["signals.p95.combine: \"Median\" is not known here; write Mean, Max, Min or Sum"],
+    ),
+    (
+        "    release: 0.29.0\n",
+        "    release: 0.29.0\n    from: soon\n",
+        &["signals.p95.from: \"soon\" is no moment"],
+    ),
+    (
+        "    release: 0.29.0\n",
+        "    release: 0.29.0\n    form: 1h\n",
+        &["signals.p95.form: ", "did you mean \"from\"?"],
+    ),
+    (
+        "start: 2026-03-02T",
+        "start: 2026-04-02T",
+        &[
+            "signals.p95.from: \"2026-03-02T10:00:00Z to 2026-03-02T13:00:00Z\" was recorded, outside of the story",
+        ],
+    ),
+    (
+        "recorded/p95.json",
+        "recorded/p59.json",
+        &[
+            "signals.p95.candidate.file: recorded/p59.json: could not be read: ",
+            "as seen from the scenario's folder",
+        ],
+    ),
+    ("file: recorded/p95.json", "file: recorded", &["signals.p95.candidate.file: recorded: is no file"]),
+    (
+        "recorded/p95.json",
+        "slow-release.yaml",
+        &["slow-release.yaml: is neither CSV nor a Prometheus answer"],
+    ),
+    (
+        "[worker-6c9d4-2kxqv, ",
+        "[worker-6c9d4-2kxqw, ",
+        &["signals.p95.candidate.series: \"worker-6c9d4-2kxqw\" is no series of recorded/p95.json", "2kxqv"],
+    ),
+    (
+        "series: [worker-6c9d4-2kxqv, worker-6c9d4-8wlnr]",
+        "label: pod",
+        &["signals.p95.baseline: \"\" is missing; write the file with the values of the pods beside it"],
+    ),
+    (
+        "series: [worker-6c9d4-2kxqv, worker-6c9d4-8wlnr]",
+        "label: host",
+        &["recorded/p95.json: series 1: ", "has no label host; aggregate with by (host)"],
+    ),
+    (
+        "      signals:\n",
+        "      tick: 30s\n      signals:\n",
+        &[
+            "signals.p95.candidate: \"1m\" apart are its values, and a tick takes 30s; ask query_range with step=30s",
+        ],
+    ),
+];
+
+#[test]
+fn every_mistake_in_a_recording_names_path_value_reason_and_fix() {
+    let right = file("examples/slow-release.yaml");
+    for (from, to, said) in WRONG_RECORDINGS {
+        let text = right.replacen(from, to, 1);
+        assert_ne!(text, right, "{from} is not in the scenario");
+        let mistakes = scenario(&text).err().unwrap_or_else(|| panic!("{to} was taken"));
+        let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        for part in *said {
+            assert!(all.iter().any(|line| line.contains(part)), "{to}: no {part:?} in {all:#?}");
+        }
+    }
+}
 
 #[test]
 fn every_mistake_names_path_value_reason_and_fix() {

@@ -1,7 +1,9 @@
 //! Restarts and gauges against one limit.
 
 use super::{after, one_per_node};
-use crate::health::{Arm, Gauge, GaugeAlarm, Joint, Margin, Promotion, Reading, Together, Verdict};
+use crate::health::{
+    Arm, Gauge, GaugeAlarm, Joint, Margin, Promotion, Reading, Together, Verdict, stage_evidence,
+};
 
 const ALPHA: f64 = 0.015;
 const WORSE: Reading = Reading::Pair { candidate: 1.5, baseline: 1.0 };
@@ -37,6 +39,28 @@ fn a_gauge_that_is_worse_in_eleven_ticks_of_eleven_takes_back_and_in_ten_does_no
     assert!(promotion >= limit && (limit - 1.0 / ALPHA).abs() < 1e-9, "{promotion} of {limit}");
     let early = judge(&[], &[gauge(&[(8, WORSE)])], &first_of(1));
     assert!(matches!(early, Joint::Restarts(Verdict::Healthy)), "{early:?}");
+}
+
+#[test]
+fn the_limit_of_one_signal_is_where_the_promotion_reaches_its_own() {
+    let (quiet, alpha) = (after(3, 27, &[]), ALPHA);
+    let earlier = Promotion { done: vec![0.5], beside: vec![2.0], total_levels: 3 };
+    for prior in [first_of(1), first_of(3), earlier] {
+        let gauge = gauge(&[(9, WORSE)]);
+        let together = Together { restarts: &quiet, gauges: vec![("p95", &gauge), ("errors", &gauge)] };
+        let against = together.against(&gauge, &prior, alpha);
+        assert!((against.evidence - gauge.e()).abs() < 1e-12);
+        let restarts = together.restarts_against(&prior, alpha);
+        for stage in [
+            [(0.5, 1.0), (0.25, against.limit), (0.25, 1.0)],
+            [(0.5, restarts.limit), (0.25, 1.0), (0.25, 1.0)],
+        ] {
+            let reached = prior.martingale(stage_evidence(&stage));
+            assert!((reached - 1.0 / alpha).abs() < 1e-6, "{prior:?}: {reached}");
+        }
+    }
+    let never = Together { restarts: &quiet, gauges: Vec::new() }.against(&gauge(&[]), &first_of(1), 0.0);
+    assert!(never.limit.is_infinite());
 }
 
 #[test]

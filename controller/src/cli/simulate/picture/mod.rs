@@ -44,7 +44,7 @@ pub fn svg(scenario: &Scenario, chronicle: &Chronicle, summary: &Summary, world:
         y += LANE;
     }
     y = bottom + 30.0;
-    if let Some(panel) = panel::choose(scenario, chronicle, world) {
+    for panel in panel::choose(scenario, chronicle, world) {
         panel::draw(&mut svg, scenario, &panel, y);
         y += panel::PANEL;
     }
@@ -62,11 +62,11 @@ fn headlines(scenario: &Scenario, summary: &Summary) -> Vec<String> {
             let stage = scenario.policy.stages.get(*stage).map_or("", |s| s.name.as_str());
             format!("{ever} of {all} pods that {stage} had ever ran it, {crashes} crashes")
         });
-        let after = |at: Option<jiff::Timestamp>| Some(span(at?.duration_since(bad.first_crash?)));
-        let decided = after(bad.decided).map(|d| format!(", rollback {d} after the first crash"));
+        let after = |at: Option<jiff::Timestamp>| Some(span(at?.duration_since(bad.began?)));
+        let decided = after(bad.decided).map(|d| format!(", rollback {d} after the {}", bad.counted_from()));
         let gone = match after(bad.gone) {
             Some(gone) => format!(", gone after {gone}"),
-            None if bad.first_crash.is_some() => ", never gone".to_owned(),
+            None if bad.began.is_some() => ", never gone".to_owned(),
             None => String::new(),
         };
         format!("{name}: {}{}{gone}", place.unwrap_or_default(), decided.unwrap_or_default())

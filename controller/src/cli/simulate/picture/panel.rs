@@ -1,9 +1,10 @@
-//! Below the lanes: the evidence against the release that was taken back, or, where nobody looked, its crashes.
+//! Below the lanes: the evidence against the release that was taken back, of all signals together and of each, or,
+//! where nobody looked, its crashes.
 
 use super::{LEFT, RIGHT, axis::Axis};
-use crate::cli::simulate::{chronicle::Chronicle, scenario::Scenario};
+use crate::cli::simulate::{chronicle::Chronicle, clock::Clock, scenario::Scenario};
 use jiff::{SignedDuration, Timestamp};
-use lockkeeper_core::image::Digest;
+use lockkeeper_core::{health::Against, image::Digest, signals::Signal};
 use lockkeeper_sim::{
     EvidencePoint, World,
     svg::{Svg, px},
@@ -14,60 +15,129 @@ const HEIGHT: f64 = 120.0;
 /// Height of a panel with its heading and its times.
 pub const PANEL: f64 = HEIGHT + 48.0;
 
-/// What the panel is about.
-pub enum Panel<'a> {
-    /// Points of one candidate in one stage, and its crashes there.
-    Evidence { stage: usize, release: usize, points: Vec<&'a EvidencePoint>, crashes: Vec<Timestamp> },
-    /// A release that crashed while nobody judged it.
-    Crashes { stage: usize, release: usize, crashes: Vec<Timestamp> },
+/// One panel.
+pub struct Panel {
+    heading: String,
+    what: What,
 }
 
-/// The most telling panel of a story, if there is anything to tell.
-pub fn choose<'a>(scenario: &Scenario, chronicle: &Chronicle, world: &'a World) -> Option<Panel<'a>> {
-    let worst = world
-        .evidence
-        .iter()
-        .filter(|p| p.standing.crashes[0] > 0)
-        .max_by(|a, b| a.standing.evidence.total_cmp(&b.standing.evidence));
-    if let Some(worst) = worst {
-        let release = release_of(scenario, &worst.digest)?;
+enum What {
+    /// Evidence that grows and shrinks, against its limit.
+    Evidence(Curve),
+    /// Crashes of a release while nobody judged it.
+    Crashes(Vec<Timestamp>),
+}
+
+/// Evidence over time.
+struct Curve {
+    points: Vec<(Timestamp, f64)>,
+    limit: f64,
+    limit_says: &'static str,
+    /// Moments that are drawn at the bottom, and what they are.
+    strokes: Vec<Timestamp>,
+    strokes_say: &'static str,
+}
+
+/// The panels of a story, if there is anything to tell: the candidate that most spoke against.
+pub fn choose(scenario: &Scenario, chronicle: &Chronicle, world: &World) -> Vec<Panel> {
+    let spoke = |p: &&EvidencePoint| {
+        p.standing.crashes[0] > 0 || p.standing.signals.iter().any(|signal| signal.ticks > 0)
+    };
+    let weaker = |a: &&EvidencePoint, b: &&EvidencePoint| a.standing.evidence.total_cmp(&b.standing.evidence);
+    if let Some(worst) = world.evidence.iter().filter(spoke).max_by(weaker) {
         let same = |p: &&EvidencePoint| p.stage == worst.stage && p.digest == worst.digest;
-        let points = world.evidence.iter().filter(same).collect();
-        let crashes = chronicle.deeds.get(&(release, worst.stage)).map(|d| d.crashes.clone());
-        return Some(Panel::Evidence {
-            stage: worst.stage,
-            release,
-            points,
-            crashes: crashes.unwrap_or_default(),
-        });
+        let points: Vec<_> = world.evidence.iter().filter(same).collect();
+        return release_of(scenario, &worst.digest)
+            .map(|release| evidence_panels(scenario, chronicle, worst.stage, release, &points))
+            .unwrap_or_default();
     }
     let most = chronicle.deeds.iter().max_by_key(|(_, deeds)| deeds.crashes.len());
-    let ((release, stage), deeds) = most.filter(|(_, deeds)| !deeds.crashes.is_empty())?;
-    Some(Panel::Crashes { stage: *stage, release: *release, crashes: deeds.crashes.clone() })
+    let panel = most.filter(|(_, deeds)| !deeds.crashes.is_empty()).map(|((release, stage), deeds)| {
+        let heading = format!("Crashes of {}, added up", place(scenario, *release, *stage));
+        Panel { heading, what: What::Crashes(deeds.crashes.clone()) }
+    });
+    panel.into_iter().collect()
 }
 
 fn release_of(scenario: &Scenario, digest: &Digest) -> Option<usize> {
     scenario.releases.iter().position(|known| known.release.answers_to(digest))
 }
 
-/// Draws it below `top`.
-pub fn draw(svg: &mut Svg, scenario: &Scenario, panel: &Panel<'_>, top: f64) {
-    let (stage, release) = match panel {
-        Panel::Evidence { stage, release, .. } | Panel::Crashes { stage, release, .. } => (stage, release),
+/// `0.29.0 in prod`.
+fn place(scenario: &Scenario, release: usize, stage: usize) -> String {
+    let stage = scenario.policy.stages.get(stage).map_or("", |s| s.name.as_str());
+    let name = scenario.releases.get(release).map_or("", |known| known.name.as_str());
+    format!("{name} in {stage}")
+}
+
+const A_CRASH: &str = "each stroke at the bottom is a crash";
+const A_TICK: &str = "each stroke at the bottom is a tick in which it was worse";
+
+/// All together, then, where there is more than restarts, each by itself.
+fn evidence_panels(
+    scenario: &Scenario,
+    chronicle: &Chronicle,
+    stage: usize,
+    release: usize,
+    points: &[&EvidencePoint],
+) -> Vec<Panel> {
+    let place = place(scenario, release, stage);
+    let crashes = || chronicle.deeds.get(&(release, stage)).map(|d| d.crashes.clone()).unwrap_or_default();
+    let measured = points.iter().any(|p| !p.standing.signals.is_empty());
+    let all = Curve {
+        points: points.iter().map(|p| (p.at, p.standing.evidence)).collect(),
+        limit: points.first().map_or(f64::INFINITY, |p| p.standing.limit),
+        limit_says: "above it the release is taken back",
+        strokes: crashes(),
+        strokes_say: A_CRASH,
     };
-    let stage = scenario.policy.stages.get(*stage).map_or("", |s| s.name.as_str());
-    let name = scenario.releases.get(*release).map_or("", |known| known.name.as_str());
+    let of = if measured { ", of restarts and all signals" } else { "" };
+    let heading = format!("Evidence against {place}{of}, minute by minute");
+    let mut panels = vec![Panel { heading, what: What::Evidence(all) }];
+    if !measured {
+        return panels;
+    }
+    let restarts = points.iter().map(|p| (p.at, p.standing.restarts)).collect();
+    let what = What::Evidence(Curve::own(restarts, crashes(), A_CRASH));
+    panels.push(Panel { heading: "Restarts".to_owned(), what });
+    for signal in &scenario.policy.signals {
+        let (against, worse) = of_signal(signal, points);
+        let Some((_, [bad, ticks])) = worse.last() else { continue };
+        let heading = format!("Signal {}: {} in {bad} of {ticks} ticks", signal.name, signal.compare);
+        let strokes = worse.windows(2).filter(|pair| pair[1].1[0] > pair[0].1[0]).map(|pair| pair[1].0);
+        let what = What::Evidence(Curve::own(against, strokes.collect(), A_TICK));
+        panels.push(Panel { heading, what });
+    }
+    panels
+}
+
+impl Curve {
+    /// One signal, against what it would have to reach by itself.
+    fn own(points: Of<Against>, strokes: Vec<Timestamp>, strokes_say: &'static str) -> Self {
+        let limit = points.last().map_or(f64::INFINITY, |(_, against)| against.limit);
+        let points = points.into_iter().map(|(at, against)| (at, against.evidence)).collect();
+        Self { points, limit, limit_says: "where it takes the release back by itself", strokes, strokes_say }
+    }
+}
+
+type Of<T> = Vec<(Timestamp, T)>;
+
+/// The evidence of one signal, and its ticks so far: worse ones, and all.
+fn of_signal(signal: &Signal, points: &[&EvidencePoint]) -> (Of<Against>, Of<[u64; 2]>) {
+    let of = |p: &&EvidencePoint| {
+        let found = p.standing.signals.iter().find(|s| s.name == signal.name)?;
+        Some(((p.at, found.against), (p.at, [found.worse, found.ticks])))
+    };
+    points.iter().filter_map(of).unzip()
+}
+
+/// Draws it below `top`.
+pub fn draw(svg: &mut Svg, scenario: &Scenario, panel: &Panel, top: f64) {
     let (low, high) = (top + 24.0 + HEIGHT, top + 24.0);
-    match panel {
-        Panel::Evidence { points, crashes, .. } => {
-            let heading = format!("Evidence against {name} in {stage}, minute by minute");
-            svg.text("name", [LEFT, top + 12.0], &heading);
-            evidence(svg, scenario, points, crashes, [high, low]);
-        }
-        Panel::Crashes { crashes, .. } => {
-            svg.text("name", [LEFT, top + 12.0], &format!("Crashes of {name} in {stage}, added up"));
-            added_up(svg, scenario, crashes, [high, low]);
-        }
+    svg.text("name", [LEFT, top + 12.0], &panel.heading);
+    match &panel.what {
+        What::Evidence(curve) => evidence(svg, &scenario.clock, curve, [high, low]),
+        What::Crashes(crashes) => added_up(svg, scenario, crashes, [high, low]),
     }
     svg.rect("frame", [LEFT, high, RIGHT - LEFT, HEIGHT]);
 }
@@ -81,61 +151,60 @@ struct Scale {
 }
 
 impl Scale {
+    /// From the least to the most that is drawn, in powers of ten.
+    fn of(curve: &Curve, [high, low]: [f64; 2]) -> Self {
+        let values = || curve.points.iter().map(|(_, value)| *value);
+        let (top, bottom) = (values().fold(curve.limit, f64::max), values().fold(1.0, f64::min));
+        Self {
+            least: bottom.max(1e-6).log10().floor().max(-3.0),
+            most: (top * 1.5).min(1e9).log10().ceil().max(1.0),
+            high,
+            low,
+        }
+    }
+
     fn y(&self, value: f64) -> f64 {
         let value = value.max(1e-12).log10();
         let share = (value - self.least) / (self.most - self.least).max(1e-9);
         self.low - share.clamp(0.0, 1.0) * (self.low - self.high)
     }
+
+    fn draw(&self, svg: &mut Svg) {
+        let mut power = self.least;
+        while power <= self.most {
+            let y = self.y(10_f64.powf(power));
+            svg.line("grid", [LEFT, y, RIGHT, y]);
+            svg.text("dim end", [LEFT - 8.0, y + 4.0], &label(power));
+            power += 1.0;
+        }
+    }
 }
 
-fn evidence(
-    svg: &mut Svg,
-    scenario: &Scenario,
-    points: &[&EvidencePoint],
-    crashes: &[Timestamp],
-    [high, low]: [f64; 2],
-) {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-    let limit = first.standing.limit;
-    let top = points.iter().map(|p| p.standing.evidence).fold(limit, f64::max);
-    let bottom = points.iter().map(|p| p.standing.evidence).fold(1.0, f64::min);
-    let scale = Scale {
-        least: bottom.max(1e-6).log10().floor().max(-3.0),
-        most: (top * 1.5).min(1e9).log10().ceil().max(1.0),
-        high,
-        low,
-    };
-    let margin = SignedDuration::from_secs(last.at.duration_since(first.at).as_secs() / 12 + 30);
-    let axis = Axis { from: first.at, to: last.at.checked_add(margin).unwrap_or(last.at) };
-    axis.draw(svg, &scenario.clock, high, low);
-    let mut power = scale.least;
-    while power <= scale.most {
-        let y = scale.y(10_f64.powf(power));
-        svg.line("grid", [LEFT, y, RIGHT, y]);
-        svg.text("dim end", [LEFT - 8.0, y + 4.0], &label(power));
-        power += 1.0;
-    }
-    ticks(svg, &axis, crashes, low);
+fn evidence(svg: &mut Svg, clock: &Clock, curve: &Curve, [high, low]: [f64; 2]) {
+    let Curve { points, limit, limit_says, strokes, strokes_say } = curve;
+    let (Some((first, _)), Some((end, last))) = (points.first(), points.last()) else { return };
+    let scale = Scale::of(curve, [high, low]);
+    let margin = SignedDuration::from_secs(end.duration_since(*first).as_secs() / 12 + 30);
+    let axis = Axis { from: *first, to: end.checked_add(margin).unwrap_or(*end) };
+    axis.draw(svg, clock, high, low);
+    scale.draw(svg);
+    ticks(svg, &axis, strokes, low);
     let mut path = String::new();
-    for (n, point) in points.iter().enumerate() {
-        let (x, y) = (px(axis.x(point.at)), px(scale.y(point.standing.evidence)));
+    for (n, (at, value)) in points.iter().enumerate() {
+        let (x, y) = (px(axis.x(*at)), px(scale.y(*value)));
         // Evidence holds until the next minute is counted. Writing to a String cannot fail.
         let _ = if n == 0 { write!(path, "M{x} {y}") } else { write!(path, "H{x}V{y}") };
     }
     svg.path("curve", &path);
     if limit.is_finite() {
-        let y = scale.y(limit);
+        let y = scale.y(*limit);
         svg.line("limit", [LEFT, y, RIGHT, y]);
-        svg.text(
-            "limit-text",
-            [LEFT + 8.0, y - 5.0],
-            &format!("limit {limit:.1}: above it the release is taken back"),
-        );
+        svg.text("limit-text", [LEFT + 8.0, y - 5.0], &format!("limit {limit:.1}: {limit_says}"));
     }
-    if last.standing.evidence >= limit {
-        svg.circle("bad", [axis.x(last.at), scale.y(last.standing.evidence)], 4.0);
+    if last >= limit {
+        svg.circle("bad", [axis.x(*end), scale.y(*last)], 4.0);
     }
-    svg.text("dim", [LEFT + 8.0, low - 14.0], "each stroke at the bottom is a crash");
+    svg.text("dim", [LEFT + 8.0, low - 14.0], strokes_say);
 }
 
 fn ticks(svg: &mut Svg, axis: &Axis, crashes: &[Timestamp], low: f64) {
