@@ -358,7 +358,8 @@ pub trait Clock: Send + Sync + 'static {
 
 /// Whether a policy's ServiceAccount may do something: asked by `plan`, and by the controller once it was refused.
 pub trait Rights: Send + Sync + 'static {
-    /// By a `SubjectAccessReview`. `resource` may name a subresource, as `imagepolicies/status`.
+    /// By a `SubjectAccessReview`. `resource` may name a subresource, as `imagepolicies/status`; without a `name` it is
+    /// about all objects of the namespace.
     fn may<'a>(
         &'a self,
         identity: &'a Identity,
@@ -366,6 +367,7 @@ pub trait Rights: Send + Sync + 'static {
         group: &'a str,
         resource: &'a str,
         namespace: &'a str,
+        name: &'a str,
     ) -> BoxFuture<'a, Result<bool, EffectError>>;
 }
 

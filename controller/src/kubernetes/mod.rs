@@ -254,8 +254,9 @@ impl Rights for Kubernetes {
         group: &'a str,
         resource: &'a str,
         namespace: &'a str,
+        name: &'a str,
     ) -> BoxFuture<'a, Result<bool, EffectError>> {
-        Box::pin(self.allowed(identity, verb, group, resource, namespace))
+        Box::pin(self.allowed(identity, [verb, group, resource, namespace, name]))
     }
 }
 

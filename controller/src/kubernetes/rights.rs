@@ -13,14 +13,12 @@ impl Kubernetes {
     pub(super) async fn allowed(
         &self,
         identity: &Identity,
-        verb: &str,
-        group: &str,
-        resource: &str,
-        namespace: &str,
+        [verb, group, resource, namespace, name]: [&str; 5],
     ) -> Result<bool, EffectError> {
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let mut attributes = json!({
             "verb": verb, "group": group, "resource": plural, "subresource": subresource, "namespace": namespace,
+            "name": name,
         });
         // To act as a ServiceAccount is the controller's own right.
         let (kind, review) = if verb == "impersonate" {

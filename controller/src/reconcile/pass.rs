@@ -268,8 +268,8 @@ impl Reconciler {
                 memory.refusals.heard(&right, true, now);
                 continue;
             };
-            let answer =
-                self.world.rights.may(identity, &right.verb, group, &right.resource, &right.namespace).await;
+            let (verb, resource, namespace) = (&right.verb, &right.resource, &right.namespace);
+            let answer = self.world.rights.may(identity, verb, group, resource, namespace, "").await;
             match answer {
                 Ok(granted) => memory.refusals.heard(&right, granted, now),
                 Err(error) => {

@@ -13,7 +13,10 @@ use crate::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use lockkeeper_api::ImagePolicy;
-use lockkeeper_core::policy::{Mode, Namespaces, Policy, Target};
+use lockkeeper_core::{
+    policy::{Mode, Namespaces, Policy, Target},
+    signals::Signal,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 const WHAT: &str = "accounts";
@@ -72,7 +75,7 @@ async fn account(
     let Identity { namespace, service_account } = identity;
     let what = format!("account {namespace}/{service_account}");
     let bad = |message: String, then: &str| Some(Finding::other(&what, Health::Bad, message, then));
-    let may = reviews.may(identity, "impersonate", "", "serviceaccounts", namespace).await;
+    let may = reviews.may(identity, "impersonate", "", "serviceaccounts", namespace, "").await;
     if !may.map_err(|error| Failure::Failed(error.to_string()))? {
         let message =
             format!("the controller may not act as it, so nothing is written for {}", names(policies));
@@ -82,7 +85,8 @@ async fn account(
         policy.stages.iter().map(|stage| (stage.targets.as_slice(), reached(policy, &stage.targets, labels)))
     });
     let reach: Vec<(&[Target], BTreeSet<&str>)> = stages.collect();
-    let missing = rights::missing(reviews, identity, &reach, &WorkloadKind::builtin()).await;
+    let signals: Vec<&Signal> = policies.iter().flat_map(|policy| &policy.signals).collect();
+    let missing = rights::missing(reviews, identity, &reach, &signals, &WorkloadKind::builtin()).await;
     if missing.is_empty() {
         return Ok(None);
     }

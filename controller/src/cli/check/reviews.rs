@@ -40,10 +40,12 @@ impl Rights for Reviews {
         group: &'a str,
         resource: &'a str,
         namespace: &'a str,
+        name: &'a str,
     ) -> BoxFuture<'a, Result<bool, EffectError>> {
         Box::pin(async move {
             let mut asked = attributes(verb, group, resource);
             asked.namespace = Some(namespace.to_owned());
+            asked.name = (!name.is_empty()).then(|| name.to_owned());
             // To act as a ServiceAccount is the controller's own right.
             let who = if verb == "impersonate" {
                 asked.name = Some(identity.service_account.clone());

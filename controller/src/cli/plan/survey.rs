@@ -171,8 +171,9 @@ impl Survey<'_> {
                 (stage.targets.as_slice(), plan.namespaces.iter().map(String::as_str).collect())
             })
             .collect();
-        let kinds = self.installation.kinds();
-        problems.extend(rights::missing(&**self.kubernetes, &stored.identity, &reach, &kinds).await);
+        let (kinds, signals) = (self.installation.kinds(), policy.signals.iter().collect::<Vec<_>>());
+        let missing = rights::missing(&**self.kubernetes, &stored.identity, &reach, &signals, &kinds);
+        problems.extend(missing.await);
         let candidate = settled.status.candidate;
         Ok(Plan { policy, identity: stored.identity, candidate, tags, stages, problems })
     }

@@ -516,6 +516,7 @@ impl Rights for Fake {
         _: &'a str,
         _: &'a str,
         _: &'a str,
+        _: &'a str,
     ) -> BoxFuture<'a, Result<bool, EffectError>> {
         self.reviews.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(self.granted.load(Ordering::SeqCst)) })
