@@ -10,6 +10,7 @@ test:
 	tests/bed/build helm
 	tests/bed/build older
 	tests/bed/build sshd
+	tests/bed/build forge
 	cargo build --locked --workspace --all-targets
 	tests/run
 

@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod cli;
 pub mod election;
+pub mod forges;
 pub mod git;
 pub mod hooks;
 pub mod hosts;

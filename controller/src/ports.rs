@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub mod birth;
 pub mod cloud;
+pub mod forges;
 pub mod git;
 pub mod hints;
 pub mod lease;

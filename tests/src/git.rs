@@ -3,6 +3,7 @@
 //! Guarantees: only the one credential may read or push; the server's certificate is believed by nobody who was not given
 //! it; a push that is held has landed before anybody waits for it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -28,6 +29,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::scene::Scene;
 
 /// Who may read and push.
 pub const USER: (&str, &str) = ("deploy-bot", "a-secret-of-the-test");
@@ -155,26 +158,31 @@ impl GitServer {
     /// A tool that applies the repository: it looks again and again, and gives the image that the file names to the native
     /// sidecar of this Deployment.
     pub fn apply_to(&mut self, deployments: Api<Deployment>, name: &'static str) {
-        let root = self.folder.path().to_owned();
-        self.tasks.push(tokio::spawn(async move {
-            let mut applied = String::new();
-            loop {
-                if let Err(error) = apply(&root, &deployments, name, &mut applied).await {
-                    tracing::debug!(%error, "the repository was not applied");
-                }
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-        }));
+        self.tasks.push(applying(self.folder.path().join("deploy.git"), deployments, name));
     }
 }
 
+/// A tool that applies the branch `main` of a repository on disk, until it is told to end.
+#[must_use]
+pub fn applying(repository: PathBuf, deployments: Api<Deployment>, name: &'static str) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut applied = String::new();
+        loop {
+            if let Err(error) = apply(&repository, &deployments, name, &mut applied).await {
+                tracing::debug!(%error, "the repository was not applied");
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    })
+}
+
 async fn apply(
-    root: &std::path::Path,
+    repository: &std::path::Path,
     deployments: &Api<Deployment>,
     name: &str,
     applied: &mut String,
 ) -> Result<()> {
-    let text = git(root, &["--git-dir=deploy.git", "show", &format!("main:{FILE}")]).await?;
+    let text = git(repository, &["show", &format!("main:{FILE}")]).await?;
     let value: serde_json::Value = serde_saphyr::from_str(&text)?;
     let image = value["collector"]["image"].as_str().context("the file names no image")?;
     if image != applied {
@@ -183,6 +191,37 @@ async fn apply(
         deployments.patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         image.clone_into(applied);
     }
+    Ok(())
+}
+
+/// What a person wrote, with every kind of byte that an edit must keep.
+#[must_use]
+pub fn written(namespace: &str, image: &str) -> String {
+    format!(
+        "# applied by a tool of ours\r\ncollector:   {{ image: \"{image}\" }} # {{\"$imagepolicy\": \"{namespace}:otel\"}}\r\nother: &a  'x'"
+    )
+}
+
+/// The Secret `deploy-bot` with these values and no others, and that the promoter may read it.
+pub async fn credential(scene: &Scene<'_>, values: &[(&str, &str)]) -> Result<()> {
+    let data: BTreeMap<&str, String> =
+        values.iter().map(|(key, value)| (*key, STANDARD.encode(value))).collect();
+    scene
+        .apply(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "data": data}),
+        )
+        .await?;
+    let group = "rbac.authorization.k8s.io";
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["deploy-bot"], "verbs": ["get"]}]);
+    let role = json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "bot"}, "rules": rules});
+    scene.apply(role).await?;
+    scene
+        .apply(json!({
+            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "bot"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "bot"},
+            "subjects": [{"kind": "ServiceAccount", "name": "promoter", "namespace": scene.namespace}],
+        }))
+        .await?;
     Ok(())
 }
 

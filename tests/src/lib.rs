@@ -10,6 +10,7 @@ pub mod bed;
 pub mod controller;
 pub mod demo;
 pub mod eventually;
+pub mod forge;
 pub mod gate;
 pub mod git;
 pub mod helm;

@@ -22,6 +22,8 @@ pub enum Target {
     Shells,
     /// sshd alone.
     Sshd,
+    /// Gitea alone.
+    Forge,
 }
 
 impl Target {
@@ -35,6 +37,7 @@ impl Target {
             Self::Prometheus => Some("prometheus"),
             Self::Shells => Some("shells"),
             Self::Sshd => Some("sshd"),
+            Self::Forge => Some("forge"),
         }
     }
 }

@@ -1,11 +1,8 @@
 //! `git` targets: the real `http-backend` of git over HTTPS, a stand-in for the tool that applies the repository, and a
 //! real API server, kube-controller-manager and registry with simulated nodes.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, Result, ensure};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use e2e::git::{FILE, GitServer, TOKEN, USER};
+use e2e::git::{FILE, GitServer, TOKEN, USER, credential, written};
 use e2e::install::{install, start_controller_with};
 use e2e::scene::Scene;
 use e2e::sshd::Sshd;
@@ -14,36 +11,6 @@ use serde_json::{Value, json};
 
 /// As many as a stage with waves has at least.
 const PODS: usize = 8;
-
-/// What a person wrote, with every kind of byte that an edit must keep.
-fn written(namespace: &str, image: &str) -> String {
-    format!(
-        "# applied by a tool of ours\r\ncollector:   {{ image: \"{image}\" }} # {{\"$imagepolicy\": \"{namespace}:otel\"}}\r\nother: &a  'x'"
-    )
-}
-
-/// The Secret with these values and no others, and that the promoter may read it.
-async fn credential(scene: &Scene<'_>, values: &[(&str, &str)]) -> Result<()> {
-    let data: BTreeMap<&str, String> =
-        values.iter().map(|(key, value)| (*key, STANDARD.encode(value))).collect();
-    scene
-        .apply(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-bot"}, "data": data}),
-        )
-        .await?;
-    let group = "rbac.authorization.k8s.io";
-    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["deploy-bot"], "verbs": ["get"]}]);
-    let role = json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "bot"}, "rules": rules});
-    scene.apply(role).await?;
-    scene
-        .apply(json!({
-            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "bot"},
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": "bot"},
-            "subjects": [{"kind": "ServiceAccount", "name": "promoter", "namespace": scene.namespace}],
-        }))
-        .await?;
-    Ok(())
-}
 
 /// The stage holds this release, the file names it and nothing else of it changed, and so many commits are in the branch.
 async fn delivered(

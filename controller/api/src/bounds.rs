@@ -73,6 +73,8 @@ pub const EDITS: usize = 16;
 pub const PATH: usize = 255;
 /// Longest template of a commit's message.
 pub const MESSAGE: usize = 1000;
+/// Labels of a request to merge, and people who are asked to look at it.
+pub const REQUESTED: usize = 10;
 /// Containers named by a target.
 pub const CONTAINERS: usize = 16;
 /// Kinds named by a `workloads` target.

@@ -31,6 +31,8 @@ pub const MOVEMENT: &str = "InPlace";
 pub const MAX_UNAVAILABLE: u32 = 25;
 /// `maxMoving` of a target.
 pub const MAX_MOVING: usize = 50;
+/// `spec.stages[].targets[].git.pullRequest.branchPrefix`.
+pub const BRANCH_PREFIX: &str = "lockkeeper";
 /// `spec.stages[].targets[].workloads.kinds`.
 pub const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob"];
 /// `spec.health.tick`.

@@ -4,6 +4,14 @@
 //! it needs to know nothing of stages; it is named after the attempt that it belongs to, and so is its commit. May not:
 //! know how a repository is reached.
 
+mod message;
+mod request;
+
+pub use message::{marks, message, unmarked};
+pub use request::{
+    Forge, MergeMethod, Proposal, PullRequest, RequestSeen, RequestState, place_of, wrong_place,
+};
+
 use crate::{
     image::{Digest, Release, Repository, Tag},
     observed::Failure,
@@ -37,6 +45,8 @@ pub struct Remote {
     pub secret: Option<String>,
     /// What commits on it are like.
     pub style: CommitStyle,
+    /// It is changed by requests that somebody merges; none: it is pushed to.
+    pub request: Option<PullRequest>,
 }
 
 /// What commits are like.
@@ -200,6 +210,8 @@ pub struct FilesSeen {
     pub undone_by: Option<String>,
     /// Why the last commit was not taken, and since when none is.
     pub rejected: Option<Failure>,
+    /// Where the branch is changed by requests: what was found of this one.
+    pub proposal: Option<Proposal>,
 }
 
 /// What the files of a delivery say.
@@ -222,6 +234,8 @@ pub struct Commit {
     pub expects: Vec<Place>,
     /// It takes a release back; people read it in the commit's message.
     pub takes_back: bool,
+    /// Nothing is written: a request that is open from the stage's own branch is closed.
+    pub only_closes: bool,
 }
 
 /// Why a text is no path within a repository, if it is none.

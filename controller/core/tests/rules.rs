@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("signals", &["ports", "hosts", "aws", "signing", "lockkeeper_core"]),
     ("signing", &[]),
     ("notify", &["ports", "hosts", "signing", "lockkeeper_core"]),
+    ("forges", &["ports", "hosts", "lockkeeper_core"]),
     ("git", &["ports", "hosts", "lockkeeper_core", "lockkeeper_edit"]),
     ("kubernetes", &["ports", "hosts", "lockkeeper_core", "lockkeeper_api"]),
     ("signatures", &["ports", "lockkeeper_core"]),

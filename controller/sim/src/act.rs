@@ -6,7 +6,7 @@ use lockkeeper_core::{
     decide,
     decision::{Action, Decision, Event, PodMove, QuarantineDraft, Question},
     facts::Facts,
-    git::Delivery,
+    git::{Commit, Delivery},
     image::Digest,
     observed::{ObjectKey, Observed, PinSeen, QuarantineSeen},
     pin::PinSpec,
@@ -129,6 +129,8 @@ impl World {
         for event in events {
             self.record(Effect::Told(event));
         }
+        // A request takes two: its branch is pushed, and then it is asked for.
+        let commits: Vec<Commit> = commits.into_iter().flat_map(|commit| [commit.clone(), commit]).collect();
         let effects = actions.into_iter().map(Ok).chain(commits.into_iter().map(Err));
         for effect in effects {
             let wrote = match effect {

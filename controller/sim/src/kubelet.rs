@@ -30,6 +30,7 @@ impl World {
     /// that end at [`World::next_moment`] everything happens when it is due.
     pub fn pass_time(&mut self, span: SignedDuration) {
         self.now += span;
+        self.merge_requests();
         self.apply_files();
         self.bury_and_give_birth();
         for index in 0..self.pods.len() {

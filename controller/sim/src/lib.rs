@@ -17,7 +17,7 @@ pub mod watchman;
 mod world;
 
 pub use act::{Effect, PassOutcome};
-pub use git::Branches;
+pub use git::{Branches, Request};
 pub use kubelet::Behaviour;
 pub use measured::Measured;
 pub use random::Random;

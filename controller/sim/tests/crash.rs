@@ -4,8 +4,9 @@ mod common;
 
 use common::{
     REPOSITORY,
-    incident::{walk, world, world_through_git},
+    incident::{walk, world, world_through_git, world_through_requests},
 };
+use lockkeeper_core::git::RequestState;
 use lockkeeper_sim::{Effect, World, release};
 
 /// Kills it after every write of every pass that did something; the clean run, at its end.
@@ -64,6 +65,18 @@ fn p1_through_git_what_turns_out_bad_after_the_commit_goes_back_in_place_and_by_
     let back = at(|e| matches!(e, Effect::Committed { takes_back: true, .. })).unwrap();
     let put_back = at(|e| matches!(e, Effect::Moved { pod, .. } if pod.starts_with("prod/"))).unwrap();
     assert!(put_back <= back, "pods are put back beside the commit: {put_back} and {back}");
+}
+
+#[test]
+fn p1_through_requests_each_release_is_one_request_and_goes_back_by_one_that_is_merged() {
+    let mut start = world_through_requests();
+    start.policy.stages[2].waves = Some(Vec::new());
+    let clean = killed_everywhere(&start);
+    let says = |name: &str| format!("{REPOSITORY}:{name}@{}", release(name).digest);
+    let commits: Vec<String> = clean.branches.commits.iter().map(|(_, says)| says.clone()).collect();
+    assert_eq!(commits, [says("0.29.0"), says("0.28.0"), says("0.29.1")], "one each");
+    let states: Vec<RequestState> = clean.branches.requests.iter().map(|request| request.state).collect();
+    assert_eq!(states, [RequestState::Merged; 3], "no other one was ever open");
 }
 
 fn is_write(effect: &Effect) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{ClusterArgs, Failure};
 use crate::{
+    forges::{self, ForgeClients},
     git::{self, Git},
     hooks::google::{self, Google},
     hosts::{HostPolicy, Lookup, SystemLookup},
@@ -92,6 +93,12 @@ impl Registries {
             let all = Some(all.as_slice()).filter(|all| !all.is_empty());
             registry::tls(all).map_err(|error| error.message)
         }))
+    }
+
+    /// The clients of forges, which believe what those of servers of signals do.
+    fn forges(&self, api_server: Option<IpAddr>) -> Result<ForgeClients, Failure> {
+        let hosts = self.hosts(api_server)?;
+        Ok(ForgeClients::new(forges::Door::new(hosts, Arc::new(SystemLookup), self.tls()?)))
     }
 
     fn hosts(&self, api_server: Option<IpAddr>) -> Result<Arc<HostPolicy>, Failure> {
@@ -252,6 +259,11 @@ impl Connection {
         Git::new(hosts, Arc::new(SystemLookup), &folder).map_err(|error| {
             Failure::Usage(format!("--git-cache {} cannot be used: {error}", folder.display()))
         })
+    }
+
+    /// For requests to merge.
+    pub fn forges(&self, installation: &Installation) -> Result<ForgeClients, Failure> {
+        installation.registries.forges(self.address)
     }
 
     /// For hooks.

@@ -26,6 +26,8 @@ use tokio::sync::Mutex as Turn;
 
 /// Commits that are fetched: in those an attempt's own one is looked for.
 const DEPTH: &str = "100";
+/// Where branches of our own are kept; what follows is their names without the prefix.
+pub const OWN: &str = "refs/own/";
 /// Longest time of a fetch.
 const FETCH: Duration = Duration::from_mins(2);
 /// Caches that are kept.
@@ -253,16 +255,21 @@ impl Checkout {
         let place = format!("refs/lockkeeper/{}", remote.branch);
         let spec = format!("+refs/heads/{}:{place}", remote.branch);
         let depth = format!("--depth={DEPTH}");
-        let fetch = [
+        let own = remote.request.as_ref().map(|request| format!("+refs/heads/{}/*:{OWN}*", request.prefix));
+        let fetch: Vec<&str> = [
             "fetch",
             "--quiet",
             "--no-tags",
             "--no-write-fetch-head",
+            "--prune",
             &depth,
             "--filter=blob:none",
             "origin",
             &spec,
-        ];
+        ]
+        .into_iter()
+        .chain(own.as_deref())
+        .collect();
         program.output(&fetch, b"", &[], FETCH).await.map_err(of_call)?;
         let head =
             program.output(&["rev-parse", "--verify", &format!("{place}^{{commit}}")], b"", &[], LOCAL).await;

@@ -9,11 +9,9 @@ use super::{
     trouble::{Pushed, of_call, of_push},
 };
 use crate::ports::git::GitError;
-use lockkeeper_core::git::{CommitStyle, Delivery, Remote};
+use lockkeeper_core::git::{CommitStyle, Delivery, Remote, marks, message};
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
-/// What an attempt's own commit is found by.
-const MARK: &str = "Lockkeeper-Attempt: ";
 /// Who commits.
 const AUTHOR: (&str, &str) = ("Lockkeeper", "lockkeeper@lockkeeper.dev");
 /// Longest time of a push.
@@ -75,21 +73,29 @@ pub async fn make(
     line(program, &commit, message(&draft.brings, style.message.as_deref()).as_bytes(), &who).await
 }
 
-/// Pushes a commit to the branch, which must still be where it was looked at. `left`: it may not land later than that.
+/// Pushes a commit to a branch, which must still be where it was looked at. `replaces`: of a branch of our own, the commit
+/// that it still has to be at, empty where it must not be there. `left`: it may not land later than that.
 pub async fn push(
     program: &Program,
     remote: &Remote,
+    branch: &str,
     commit: &str,
+    replaces: Option<&str>,
     left: Duration,
 ) -> Result<Pushed, GitError> {
-    let spec = format!("{commit}:refs/heads/{}", remote.branch);
-    let push = ["push", "--porcelain", "--no-verify", "origin", &spec];
+    let spec = format!("{commit}:refs/heads/{branch}");
+    let lease = replaces.map(|tip| format!("--force-with-lease=refs/heads/{branch}:{tip}"));
+    let push: Vec<&str> = ["push", "--porcelain", "--no-verify"]
+        .into_iter()
+        .chain(lease.as_deref())
+        .chain(["origin", spec.as_str()])
+        .collect();
     match program.run(&push, b"", &[], PUSH.min(left)).await {
         Ok(printed) => {
             let pushed = of_push(&printed);
             tracing::info!(
                 url = remote.url,
-                branch = remote.branch,
+                branch,
                 commit,
                 landed = matches!(pushed, Pushed::Landed),
                 "push"
@@ -102,7 +108,8 @@ pub async fn push(
     }
 }
 
-async fn line(
+/// The one line that a call prints.
+pub async fn line(
     program: &Program,
     arguments: &[&str],
     input: &[u8],
@@ -135,72 +142,5 @@ pub async fn last_author(
 /// The newest commit that carries the mark of this delivery.
 pub fn own(log: &[(String, String)], delivery: &Delivery) -> Option<String> {
     let mark = delivery.mark();
-    let carries = |message: &str| message.lines().any(|line| line.strip_prefix(MARK) == Some(&mark));
-    log.iter().find(|(_, message)| carries(message)).map(|(name, _)| name.clone())
-}
-
-fn image(delivery: &Delivery) -> String {
-    let repository = delivery.repositories.first().map(ToString::to_string).unwrap_or_default();
-    let tag = delivery.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-    format!("{repository}{tag}")
-}
-
-fn verb(back: bool) -> &'static str {
-    if back { "take back to" } else { "promote" }
-}
-
-/// A template with what its variables stand for. What is put in is not read again.
-fn filled(template: &str, delivery: &Delivery, back: bool) -> String {
-    let mut parts = template.split("$(");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once(')').unwrap_or((part, ""));
-        let Delivery { policy: (namespace, policy), stage, tag, digest, .. } = delivery;
-        match name {
-            "action" => text += verb(back),
-            "policy" => text += policy,
-            "namespace" => text += namespace,
-            "stage" => text += stage,
-            "image" => text += &image(delivery),
-            "tag" => text += tag.as_ref().map_or("", |tag| tag.as_str()),
-            "digest" => text += digest.as_str(),
-            "attempt" => text += &delivery.mark(),
-            // The policy was checked: nothing else is in it.
-            _ => {}
-        }
-        text += rest;
-    }
-    text
-}
-
-/// Subject, one line for each delivery, and the trailers. With a template: what it makes of each delivery.
-fn message(brings: &[(Delivery, bool)], template: Option<&str>) -> String {
-    let mut text = match brings {
-        [(delivery, back)] if template.is_some() => {
-            let mut text = filled(template.unwrap_or_default(), delivery, *back).trim_end().to_owned();
-            text.push_str("\n\n");
-            text
-        }
-        [(delivery, back)] => {
-            let Delivery { policy: (_, name), stage, .. } = delivery;
-            format!("{name}: {} {} in {stage}\n\n", verb(*back), image(delivery))
-        }
-        many => format!("Bring {} images to their releases\n\n", many.len()),
-    };
-    let mut trailers = String::new();
-    for (delivery, back) in brings {
-        let Delivery { policy: (namespace, name), stage, digest, .. } = delivery;
-        // Writing to a text cannot fail.
-        let _ = writeln!(
-            text,
-            "{} {}@{digest} in stage {stage} of {namespace}/{name}",
-            verb(*back),
-            image(delivery)
-        );
-        let _ = writeln!(trailers, "Lockkeeper-Policy: {namespace}/{name}");
-        let _ = writeln!(trailers, "Lockkeeper-Stage: {stage}");
-        let _ = writeln!(trailers, "Lockkeeper-Digest: {digest}");
-        let _ = writeln!(trailers, "{MARK}{}", delivery.mark());
-    }
-    format!("{text}\n{trailers}")
+    log.iter().find(|(_, message)| marks(message).any(|found| found == mark)).map(|(name, _)| name.clone())
 }

@@ -46,17 +46,22 @@ pub async fn look(checkout: Checkout, errands: Vec<Errand>) -> Result<Looked, Gi
 impl Looked {
     /// The commit of everything that is due; none if nothing is.
     pub fn draft(&self, errands: &[Errand]) -> Option<Draft> {
+        self.draft_of(errands, |index| is_due(errands[index].due.as_ref(), &self.seen[index]))
+    }
+
+    /// The commit of those errands that are wanted in it; none if none is.
+    pub fn draft_of(&self, errands: &[Errand], wanted: impl Fn(usize) -> bool) -> Option<Draft> {
         let mut draft = Draft::default();
-        for (index, errand) in errands.iter().enumerate() {
-            let Some(due) = errand.due.as_ref().filter(|due| is_due(Some(due), &self.seen[index])) else {
+        for (index, Errand { delivery, due }) in errands.iter().enumerate() {
+            if !wanted(index) {
                 continue;
-            };
+            }
             let mut with = draft.files.clone();
             // Alone it was possible; beside the others it may not be. Then it is due again after them.
-            if apply(&self.checkout, &errand.delivery, &mut with).is_ok() {
+            if apply(&self.checkout, delivery, &mut with).is_ok() {
                 draft.files = with;
                 draft.errands.push(index);
-                draft.brings.push((errand.delivery.clone(), due.takes_back));
+                draft.brings.push((delivery.clone(), due.as_ref().is_some_and(|due| due.takes_back)));
             }
         }
         (!draft.errands.is_empty()).then_some(draft)
@@ -70,7 +75,7 @@ fn see(checkout: &Checkout, delivery: &Delivery) -> FilesSeen {
         Ok(places) if places.is_empty() => Files::Say(checkout.head.clone()),
         Ok(places) => Files::Differ(places),
     };
-    FilesSeen { own, files, undone_by: None, rejected: None }
+    FilesSeen { own, files, undone_by: None, rejected: None, proposal: None }
 }
 
 /// Makes the edits of a delivery on top of `edited`, and says which places that changed.

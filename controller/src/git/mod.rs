@@ -10,6 +10,7 @@ mod cache;
 mod commit;
 mod edits;
 mod program;
+mod proposals;
 mod trouble;
 
 use crate::{
@@ -66,7 +67,10 @@ impl Git {
         let cache = self.caches.of(&remote.url, access);
         let mut cache = cache.lock().await;
         let program = cache.open(way.config.clone(), way.protocol).await?;
-        let seen = self.look_and_commit(&program, remote, errands, fence).await;
+        let seen = match &remote.request {
+            None => self.look_and_commit(&program, remote, errands, fence).await,
+            Some(request) => proposals::look_and_propose(&program, remote, request, errands, fence).await,
+        };
         if seen.as_ref().is_err_and(|error| error.reason == "Failed") || cache.is_large() {
             cache.throw_away();
         }
@@ -93,7 +97,7 @@ impl Git {
                 return Err(error("Fenced", "another replica leads; nothing was pushed".to_owned()));
             };
             let commit = commit::make(program, &looked.checkout, &draft, &remote.style).await?;
-            match commit::push(program, remote, &commit, left).await? {
+            match commit::push(program, remote, &remote.branch, &commit, None, left).await? {
                 Pushed::Landed => {
                     for index in draft.errands {
                         seen[index] = said(&commit);
@@ -163,7 +167,7 @@ fn refusal(why: &str) -> Failure {
 
 fn said(commit: &str) -> FilesSeen {
     let files = Files::Say(commit.to_owned());
-    FilesSeen { own: Some(commit.to_owned()), files, undone_by: None, rejected: None }
+    FilesSeen { own: Some(commit.to_owned()), files, undone_by: None, rejected: None, proposal: None }
 }
 
 /// A number from 0 to 1 that differs between commits.
@@ -181,7 +185,7 @@ pub fn usual_folder() -> PathBuf {
 /// A commit that is due, if the files say what it expects and it was not made before.
 fn is_due(due: Option<&Due>, seen: &FilesSeen) -> bool {
     let (Some(due), Files::Differ(places), None) = (due, &seen.files, &seen.own) else { return false };
-    due.expects == *places
+    !due.only_closes && due.expects == *places
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The adapter against real repositories on disk, which the real server programs of git serve.
 
+mod proposals;
+
 use super::{cache::Cache, *};
 use crate::{
     hosts::SystemLookup,
@@ -107,7 +109,7 @@ impl Bench {
 
     fn remote(&self) -> Remote {
         let url = format!("file://{}", self.folder.path().join("origin.git").display());
-        Remote { url, branch: "main".into(), secret: None, style: CommitStyle::default() }
+        Remote { url, branch: "main".into(), secret: None, style: CommitStyle::default(), request: None }
     }
 
     fn delivery(&self, policy: &str, tag: &str, attempt: u32, edits: Vec<FileEdit>) -> Delivery {
@@ -153,7 +155,7 @@ fn look_at(delivery: &Delivery) -> Errand {
 }
 
 fn due(delivery: &Delivery, expects: Vec<Place>) -> Errand {
-    Errand { delivery: delivery.clone(), due: Some(Due { expects, takes_back: false }) }
+    Errand { delivery: delivery.clone(), due: Some(Due { expects, takes_back: false, only_closes: false }) }
 }
 
 fn pinned(tag: &str) -> String {
@@ -368,8 +370,13 @@ async fn m1_a_host_that_may_not_be_dialled_is_not_and_a_credential_is_in_no_mess
     let access = GitAccess { http, ..GitAccess::default() };
     let fence = Fence::new(Arc::<Closes>::default());
     for url in ["https://127.0.0.1:1/x", "https://localhost:1/x", "https://169.254.169.254/x"] {
-        let remote =
-            Remote { url: url.into(), branch: "main".into(), secret: None, style: CommitStyle::default() };
+        let remote = Remote {
+            url: url.into(),
+            branch: "main".into(),
+            secret: None,
+            style: CommitStyle::default(),
+            request: None,
+        };
         let error = git.visit(&access, &remote, &[], &fence).await.unwrap_err();
         assert_eq!(error.reason, "HostDenied", "{url}: {error}");
         assert!(!error.message.contains("c4n4ry"), "{error}");
@@ -381,6 +388,7 @@ async fn m1_a_host_that_may_not_be_dialled_is_not_and_a_credential_is_in_no_mess
         branch: "main".into(),
         secret: None,
         style: CommitStyle::default(),
+        request: None,
     };
     let error = git.visit(&access, &remote, &[], &fence).await.unwrap_err();
     assert!(error.reason == "Unreachable" && !error.message.contains("c4n4ry"), "{error:?}");
@@ -397,6 +405,7 @@ async fn g5_ssh_asks_for_known_hosts_and_its_command_holds_no_key() {
         branch: "main".into(),
         secret: None,
         style: CommitStyle::default(),
+        request: None,
     };
     let here = remote("ssh://git@127.0.0.1:2222/deploy.git");
     let error = git.way(&GitAccess::default(), &here).await.err().unwrap();

@@ -55,12 +55,15 @@ pub struct Due {
     pub expects: Vec<Place>,
     /// It takes a release back.
     pub takes_back: bool,
+    /// Nothing is written: an open request from the stage's own branch is closed.
+    pub only_closes: bool,
 }
 
 /// Branches of repositories.
 pub trait Branches: Send + Sync + 'static {
     /// Looks at a branch, and commits what is due in one commit. What was seen of each errand, in their order, after
-    /// that commit.
+    /// that commit. Where the branch is changed by requests, the commits are to the branches that errands have of their own, one
+    /// for each of these, and what they were found to hold is the `ready` of each [`Proposal`](lockkeeper_core::git::Proposal).
     fn visit<'a>(
         &'a self,
         access: &'a GitAccess,

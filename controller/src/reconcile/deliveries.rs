@@ -5,10 +5,12 @@
 //! fails is tried again after two seconds to a minute; policies are woken when there is an answer that is new, or a
 //! commit came to its end. May not: decide.
 
-use super::{background::work, secrets::Secrets};
+use super::{background::work, requests, secrets::Secrets};
 use crate::ports::{
     Clock, Cluster, Fence, Identity, PolicyKey, Wakes,
+    forges::Forges,
     git::{Branches, Due, Errand, GitAccess, GitError},
+    signals::SignalAccess,
 };
 use futures::FutureExt as _;
 use lockkeeper_core::{
@@ -30,6 +32,10 @@ const PARALLEL: usize = 8;
 const GATHER: Duration = Duration::from_millis(300);
 /// How often it is looked whether files still say what they did.
 const AGAIN: Duration = Duration::from_mins(1);
+/// The same while a request is open: people wait for what follows. Many at one forge are looked at less often.
+const AGAIN_OPEN: Duration = Duration::from_secs(15);
+/// For each errand of a visit, at least this passes until the next one where a forge is asked.
+const EACH: Duration = Duration::from_secs(1);
 /// After the first failure in a row.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -41,7 +47,10 @@ pub struct Deliveries {
 
 struct Shared {
     branches: Arc<dyn Branches>,
+    forges: Arc<dyn Forges>,
     secrets: Secrets<GitAccess>,
+    /// Of forges, where they are not those of the repositories.
+    tokens: Secrets<SignalAccess>,
     signers: Secrets<Vec<u8>>,
     wakes: Arc<dyn Wakes>,
     clock: Arc<dyn Clock>,
@@ -103,15 +112,18 @@ struct Visit {
 impl Deliveries {
     /// A service that knows nothing yet.
     pub fn new(
-        branches: Arc<dyn Branches>,
+        (branches, forges): (Arc<dyn Branches>, Arc<dyn Forges>),
         cluster: Arc<dyn Cluster>,
         wakes: Arc<dyn Wakes>,
         clock: Arc<dyn Clock>,
         fence: Fence,
     ) -> Self {
         let signers = Secrets::of_signers(Arc::clone(&cluster));
+        let tokens = Secrets::new(Arc::clone(&cluster));
         let (secrets, state, changed) = (Secrets::of_repositories(cluster), Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { branches, secrets, signers, wakes, clock, fence, state, changed }) }
+        let shared =
+            Shared { branches, forges, secrets, tokens, signers, wakes, clock, fence, state, changed };
+        Self { shared: Arc::new(shared) }
     }
 
     /// These are the questions of `policy` now; what it does not ask any more is forgotten.
@@ -198,11 +210,19 @@ impl Deliveries {
             .filter(|(_, branch)| !visited.contains(branch))
             .min()?;
         let mut visit = Visit { branch: branch.clone(), whose: Vec::new(), errands: Vec::new() };
+        let here =
+            |delivery: &Delivery, slot: &Slot| slot.identity == branch.0 && delivery.remote == branch.1;
+        let commits = |slot: &Slot| slot.commit.is_some() && slot.not_before <= now;
+        // What shares a branch of its own is looked at together: its one commit brings all of it.
+        let is_due = |slot: &Slot| slot.due <= now || commits(slot);
+        let due =
+            by_policy.values().flatten().filter(|(delivery, slot)| here(delivery, slot) && is_due(slot));
+        let shared: BTreeSet<String> = due.filter_map(|(delivery, _)| delivery.own_branch()).collect();
         for (policy, slots) in by_policy {
             for (delivery, slot) in slots {
-                let here = slot.identity == branch.0 && delivery.remote == branch.1;
-                let commits = slot.commit.is_some() && slot.not_before <= now;
-                if here && (slot.due <= now || commits) {
+                let together = || delivery.own_branch().is_some_and(|own| shared.contains(&own));
+                if here(delivery, slot) && (is_due(slot) || together()) {
+                    let commits = commits(slot);
                     visit.whose.push(policy.clone());
                     let due = if commits { slot.commit.take() } else { None };
                     visit.errands.push(Errand { delivery: delivery.clone(), due });
@@ -224,7 +244,7 @@ impl Deliveries {
 
     async fn visit(&self, visit: &Visit) -> Result<Vec<FilesSeen>, GitError> {
         let Visit { branch: (identity, remote), errands, .. } = visit;
-        let Shared { branches, secrets, signers, fence, .. } = &*self.shared;
+        let Shared { branches, forges, secrets, tokens, signers, fence, clock, .. } = &*self.shared;
         let refused = |message| GitError { reason: "AuthFailed", message };
         let mut access = match &remote.secret {
             None => GitAccess::default(),
@@ -236,9 +256,25 @@ impl Deliveries {
         if let Some(name) = &remote.style.signing {
             access.signing = Some(signers.read(identity, name).await.map_err(refused)?);
         }
-        let seen = branches.visit(&access, remote, errands, fence).await;
-        if let (Err(GitError { reason: "AuthFailed", .. }), Some(name)) = (&seen, &remote.secret) {
-            secrets.refused(identity, name);
+        let own = remote.request.as_ref().and_then(|request| request.secret.as_ref());
+        let seen = if remote.request.is_some() {
+            let token = match own {
+                Some(name) => tokens.read(identity, name).await.map_err(refused)?,
+                None => access.http.clone(),
+            };
+            let (branches, forges, now) = (&**branches, &**forges, clock.now());
+            let (access, forge) = (&access, &token);
+            requests::Visit { branches, forges, access, forge, remote, errands, fence, now }.run().await
+        } else {
+            branches.visit(&access, remote, errands, fence).await
+        };
+        if let Err(GitError { reason: "AuthFailed", .. }) = &seen {
+            if let Some(name) = &remote.secret {
+                secrets.refused(identity, name);
+            }
+            if let Some(name) = own {
+                tokens.refused(identity, name);
+            }
         }
         seen
     }
@@ -251,10 +287,16 @@ impl Deliveries {
         if let Err(GitError { reason, message }) = seen {
             tracing::warn!(reason, message, url = visit.branch.1.url, "a repository could not be visited");
         }
+        let again = match &visit.branch.1.request {
+            Some(_) => {
+                AGAIN_OPEN.max(EACH.saturating_mul(u32::try_from(visit.errands.len()).unwrap_or(u32::MAX)))
+            }
+            None => AGAIN,
+        };
         for (index, (policy, errand)) in visit.whose.into_iter().zip(visit.errands).enumerate() {
             let slots = state.by_policy.get_mut(&policy);
             let Some(slot) = slots.and_then(|slots| slots.get_mut(&errand.delivery)) else { continue };
-            slot.due = now + AGAIN;
+            slot.due = now + again;
             let answer = match seen {
                 Err(GitError { reason, message }) => {
                     let failure =
@@ -299,6 +341,6 @@ impl Deliveries {
     }
 }
 
-fn due(Commit { delivery, expects, takes_back }: Commit) -> (Delivery, Due) {
-    (delivery, Due { expects, takes_back })
+fn due(Commit { delivery, expects, takes_back, only_closes }: Commit) -> (Delivery, Due) {
+    (delivery, Due { expects, takes_back, only_closes })
 }

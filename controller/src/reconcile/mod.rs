@@ -21,6 +21,7 @@ mod pass;
 pub mod queue;
 pub mod refusals;
 pub mod report;
+mod requests;
 pub mod secrets;
 mod speaking;
 mod tell;

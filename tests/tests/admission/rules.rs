@@ -188,7 +188,7 @@ fn refused_at_creation() -> Vec<(&'static str, Value)> {
     });
     let git = json!({
         "url": "https://user@git.example.com/x", "branch": "main", "secretRef": {"name": "other/secret"},
-        "pullRequest": {"provider": "github"},
+        "pullRequest": {"provider": "bitbucket", "address": "http://forge", "labels": ["a"], "secretRef": {"name": "other/secret"}},
         "commit": {"signingSecretRef": {"name": "other/secret"}},
         "edits": [{"marker": {"path": "a"}, "kustomize": {"path": "b"}}],
     });

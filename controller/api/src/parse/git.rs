@@ -1,9 +1,11 @@
 //! `spec.stages[].targets[].git` and what is observed beside it.
 
+mod request;
+
 use super::{error::Errors, targets};
 use crate::{
     bounds,
-    spec::{self, GitAuthor, GitCommit, GitEdit, NO_PULL_REQUESTS, Observe},
+    spec::{self, GitAuthor, GitCommit, GitEdit, Observe},
 };
 use lockkeeper_core::git::{
     CommitStyle, FileEdit, GitTarget, Remote, wrong_author, wrong_branch, wrong_message, wrong_path,
@@ -34,10 +36,8 @@ pub(super) fn parse(
     if let Some(secret) = &git.secret_ref {
         errors.own_object(&format!("{path}.secretRef.name"), &secret.name, "Secret");
     }
-    if git.pull_request.is_some() {
-        let (why, fix) = NO_PULL_REQUESTS.split_once("; ").unwrap_or((NO_PULL_REQUESTS, ""));
-        errors.add(format!("{path}.pullRequest"), "", why, fix);
-    }
+    let request = git.pull_request.as_ref();
+    let request = request.map(|request| request::parse(errors, &format!("{path}.pullRequest"), git, request));
     errors.count(&format!("{path}.edits"), git.edits.len(), 1, bounds::EDITS);
     let style = git.commit.as_ref().map(|commit| style(errors, &format!("{path}.commit"), commit));
     let style = style.unwrap_or_default();
@@ -68,6 +68,10 @@ pub(super) fn parse(
             branch: git.branch.clone(),
             secret: git.secret_ref.as_ref().map(|secret| secret.name.clone()),
             style,
+            request: match request {
+                Some(request) => Some(request?),
+                None => None,
+            },
         },
         edits: edits?,
         namespaces: namespaces?,

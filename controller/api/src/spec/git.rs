@@ -2,7 +2,7 @@
 
 use super::{LabelSelector, SecretRef};
 use crate::{bounds, schema};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Files of a repository that name the image. What was decided is pushed to the branch, as one commit for everything
@@ -32,24 +32,54 @@ pub struct GitTarget {
     /// What the commits are like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<GitCommit>,
-    /// Not there yet: what was decided is pushed to the branch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "pull_request")]
-    pub pull_request: Option<serde_json::Value>,
+    /// The branch is changed by a request that somebody merges, one for each policy and stage. Without this it is pushed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
 }
 
-/// Refused by name, as a field that is not known would be dropped in silence, and the branch pushed to.
-fn pull_request(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-        "x-kubernetes-validations": [schema::rule("false", NO_PULL_REQUESTS)],
-    })
+/// A request to merge. It comes from a branch of its own, which is pushed to with the target's credential, and is brought up
+/// to date where it is. The stage waits until it is merged; closing it rejects the release for the stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [schema::rule(
+    "self.provider != 'bitbucket' || (!has(self.labels) && !has(self.autoMerge))",
+    "Bitbucket has neither labels nor a merge by itself; remove labels and autoMerge",
+)]))]
+pub struct PullRequest {
+    /// Whose interface the forge speaks: gitea is Forgejo, too; bitbucket is Bitbucket Cloud.
+    #[schemars(extend("enum" = ["github", "gitlab", "gitea", "bitbucket", "azuredevops"]))]
+    pub provider: String,
+    /// The interface's address, where it does not follow from the repository's: https:// with a host and a path, such as
+    /// `https://git.example.com/forge/api/v1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 10, max = bounds::ADDRESS))]
+    #[schemars(extend("x-kubernetes-validations" = [schema::rule(
+        "self.matches('^https://[A-Za-z0-9.:_\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$')",
+        "must be https:// with a host, an optional port and a path, without user, query and fragment",
+    )]))]
+    pub address: Option<String>,
+    /// A Secret of the policy's namespace, read as its `ServiceAccount`, with the credential for the interface: `token`, or
+    /// `username` and `password`; `ca.crt` for an authority of its own. Without this the target's own Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+    /// What the names of its branches begin with; others follow from namespace, policy, stage and branch. Where two clusters
+    /// deliver to one repository, each needs its own. Default: lockkeeper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub branch_prefix: Option<String>,
+    /// Labels that it is given. They have to exist where the forge makes none by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::REQUESTED), inner(length(min = 1, max = 100)))]
+    pub labels: Vec<String>,
+    /// Who is asked to look at it, by the names that the forge has for them; `organization/team` for a team of GitHub.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::REQUESTED), inner(length(min = 1, max = 100)))]
+    pub reviewers: Vec<String>,
+    /// The forge merges it by itself, in this way, once its own rules allow that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Merge", "Squash", "Rebase"]))]
+    pub auto_merge: Option<String>,
 }
-
-/// Why a pull request is refused.
-pub(crate) const NO_PULL_REQUESTS: &str = "pull requests are not made yet, and the branch would be pushed to; remove it, or \
-    name a branch of its own and let the forge open the request";
 
 /// What commits are like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

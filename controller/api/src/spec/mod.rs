@@ -11,10 +11,9 @@ mod select;
 mod signal;
 mod stage;
 
-pub(crate) use git::NO_PULL_REQUESTS;
 pub use git::{
     GitAuthor, GitCommit, GitEdit, GitTarget, HelmValuesEdit, KustomizeEdit, MarkerEdit, Observe,
-    ObservedPods, PathEdit,
+    ObservedPods, PathEdit, PullRequest,
 };
 pub use health::{Health, Require};
 pub use notify::{Channel, Notifier};

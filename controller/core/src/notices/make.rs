@@ -191,7 +191,8 @@ impl Trouble {
                 hidden,
             });
         }
-        let rollback = stage.rollback.as_ref()?;
+        // What a person rejected, or a newer release came instead of, is no trouble.
+        let rollback = stage.rollback.as_ref().filter(|rollback| !rollback.is_no_trouble())?;
         let bad = label(&rollback.bad);
         Some(Self {
             occasion: Occasion::RollingBack,

@@ -4,9 +4,9 @@
 //! the others move; every write that gives something the candidate asks for an open gate (decision 11).
 
 use super::{
-    PodView, StageView, Turn, Wait, deliveries, flight, judge,
+    PodView, StageView, Turn, Wait, deliveries, flight, idle, judge,
     moves::{self, Reach},
-    pins, signals, soaking, taking_back, templates,
+    pins, requests, signals, soaking, taking_back, templates,
 };
 use crate::{
     decision::{EventType, Purpose},
@@ -30,6 +30,12 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         _ => wait,
     });
     match wait {
+        Some(wait) if wait.reason == requests::REJECTED => {
+            turn.status.flight = Some(flight);
+            taking_back::put_back(view, turn, requests::REJECTED, wait.message);
+            return;
+        }
+        Some(wait) if wait.reason == "AwaitingMerge" && overtaken(view, turn, &flight) => return,
         Some(wait) if too_long(view, turn, &wait) => {
             let (name, step) = (label(&flight.release), flight::step_name(&flight));
             let message =
@@ -40,6 +46,7 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         }
         Some(wait) => {
             soaking::tell_of_no_data(view, turn, &wait);
+            requests::tell(view, turn, &wait);
             turn.show(Phase::Applying, wait, view.now);
         }
         None => {
@@ -53,6 +60,14 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
         }
     }
     turn.status.flight = Some(flight);
+}
+
+/// Nobody has merged it yet, and a newer release may enter: that one is proposed instead.
+fn overtaken(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> bool {
+    let Some(newer) = idle::overtakes(view, turn, &flight.release) else { return false };
+    turn.status.flight = Some(flight.clone());
+    taking_back::superseded(view, turn, &newer);
+    true
 }
 
 /// A step that is given out may take as long as its soak may (L2); waiting for a person, a window or data does not
@@ -143,7 +158,7 @@ fn edited_by_hand(view: &StageView<'_>, flight: &Flight) -> Option<Wait> {
     let edited: Vec<&PodView<'_>> =
         view.live().filter(|p| moves::edited(p, &flight.release, &flight.attempt)).collect();
     let newest = edited.iter().filter_map(|p| Some(p.seen.moved.as_ref()?.at)).max()?;
-    if super::idle::resumed(view, Some(newest)) {
+    if idle::resumed(view, Some(newest)) {
         return None;
     }
     let (first, name) = (edited.first()?.name(), label(&flight.release));
@@ -260,6 +275,9 @@ fn give_all(view: &StageView<'_>, turn: &mut Turn, flight: &mut Flight) -> Optio
     }
     if work && let Some(closed) = closed(view, flight) {
         return Some(closed);
+    }
+    if let Some(why) = files.rejected {
+        return Some(Wait::new(requests::REJECTED, why));
     }
     turn.commits.extend(files.commits);
     templates::change(view, turn, &flight.release, Purpose::Promote);

@@ -4,7 +4,7 @@
 //! another one only where that was seen and taken out again, three at most (K14); nothing is taken back in files that never named it; a repository
 //! that does not answer takes nothing away from what was seen of this attempt.
 
-use super::{StageView, Turn, Wait, moves, templates::CONTESTED_AFTER};
+use super::{StageView, Turn, Wait, moves, requests, templates::CONTESTED_AFTER};
 use crate::{
     decision::EventType,
     gates::label,
@@ -14,6 +14,7 @@ use crate::{
     policy::{Stage, Target},
     status::{Contest, Delivered, Flight, Rollback, Step},
 };
+use requests::Asked;
 
 /// What a step does about its files.
 pub struct Giving {
@@ -21,6 +22,8 @@ pub struct Giving {
     pub commits: Vec<Commit>,
     /// What keeps the files from the release; none: they name it.
     pub wait: Option<Wait>,
+    /// A person closed the request for it: where, and what that means.
+    pub rejected: Option<String>,
 }
 
 /// What one target's files are to the release.
@@ -28,6 +31,10 @@ enum State {
     Said,
     /// A commit is due, and what is said until it is made.
     Due(Vec<Place>, Wait),
+    /// A request waits for somebody who merges it; what is said until then.
+    Asked(Vec<Place>, Wait),
+    /// Somebody closed it.
+    Rejected(Vec<Place>, String),
     Waits(Wait),
 }
 
@@ -61,15 +68,16 @@ fn delivery(
 
 /// Brings the files of every git target to the candidate.
 pub fn give(view: &StageView<'_>, turn: &mut Turn, flight: &Flight) -> Giving {
-    let mut giving = Giving { commits: Vec::new(), wait: None };
+    let mut giving = Giving { commits: Vec::new(), wait: None, rejected: None };
     for target in targets(view) {
         let delivery = delivery(view, turn, target, &flight.release, &flight.attempt);
         match look(view, turn, &delivery, &flight.release) {
             State::Said => {}
-            State::Waits(wait) => giving.wait = giving.wait.or(Some(wait)),
+            State::Waits(wait) | State::Asked(_, wait) => giving.wait = giving.wait.or(Some(wait)),
+            State::Rejected(_, why) => giving.rejected = Some(why),
             State::Due(expects, wait) => {
                 giving.wait = giving.wait.or(Some(wait));
-                giving.commits.push(Commit { delivery, expects, takes_back: false });
+                giving.commits.push(Commit { delivery, expects, takes_back: false, only_closes: false });
             }
         }
     }
@@ -90,15 +98,20 @@ pub fn take_back(
         // Before this rollback says anything of it: what the last delivery was is what counts.
         let had =
             held(turn, &delivery).is_some_and(|held| bad.iter().any(|bad| bad.answers_to(&held.digest)));
+        let names_bad = |places: &[Place]| places.iter().any(|place| bad.iter().any(|bad| place.names(bad)));
         let wait = match look(view, turn, &delivery, to) {
-            State::Said => None,
-            State::Due(places, _) if !places.iter().any(|place| bad.iter().any(|bad| place.names(bad))) => {
-                None
+            State::Said => requests::close(view, turn, delivery, rollback),
+            State::Due(places, _) | State::Asked(places, _) | State::Rejected(places, _)
+                if !names_bad(&places) =>
+            {
+                requests::close(view, turn, delivery, rollback)
             }
             State::Due(expects, wait) => {
-                turn.commits.push(Commit { delivery, expects, takes_back: true });
+                turn.commits.push(Commit { delivery, expects, takes_back: true, only_closes: false });
                 Some(wait)
             }
+            State::Asked(_, wait) => Some(wait),
+            State::Rejected(_, why) => Some(Wait::new("Rejected", why)),
             // What cannot be edited and was never brought to it has nothing to be taken back.
             State::Waits(wait) if wait.reason == "EditRefused" && !had => None,
             State::Waits(wait) => Some(wait),
@@ -112,10 +125,12 @@ fn due(delivery: &Delivery, release: &Release, rejected: Option<&Failure>) -> Wa
     if let Some(failure) = rejected {
         return failing(delivery, failure);
     }
-    Wait::new("Committing", format!("{} is being committed to {}", label(release), delivery.remote))
+    let doing = if delivery.remote.request.is_some() { "proposed" } else { "committed" };
+    Wait::new("Committing", format!("{} is being {doing} to {}", label(release), delivery.remote))
 }
 
-fn failing(delivery: &Delivery, failure: &Failure) -> Wait {
+/// The server does not answer.
+pub fn failing(delivery: &Delivery, failure: &Failure) -> Wait {
     let message = format!("{}: {} (since {})", delivery.remote, failure.message, failure.since);
     Wait::new("GitFailed", message)
 }
@@ -172,7 +187,7 @@ fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Re
         Some(Answer::Failed(failure)) => return State::Waits(failing(delivery, failure)),
         Some(Answer::Known(seen)) => seen,
     };
-    let FilesSeen { own, files, undone_by, rejected } = seen;
+    let FilesSeen { own, files, undone_by, rejected, proposal } = seen;
     match files {
         Files::Say(head) => {
             remember(view, turn, delivery, own.as_ref().unwrap_or(head));
@@ -183,7 +198,13 @@ fn look(view: &StageView<'_>, turn: &mut Turn, delivery: &Delivery, release: &Re
             State::Waits(Wait::new("EditRefused", message))
         }
         Files::Differ(places) if !done && own.is_none() => {
-            State::Due(places.clone(), due(delivery, release, rejected.as_ref()))
+            let places = places.clone();
+            match requests::asked(delivery, release, proposal.as_ref()) {
+                Some(Asked::Open(wait)) => State::Asked(places, wait),
+                Some(Asked::Closed(why)) => State::Rejected(places, why),
+                Some(Asked::Merged(wait)) => State::Waits(wait),
+                None => State::Due(places, due(delivery, release, rejected.as_ref())),
+            }
         }
         Files::Differ(places) => {
             let place =

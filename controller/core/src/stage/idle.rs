@@ -10,7 +10,7 @@ use crate::{
     policy::Mode,
     status::{Phase, Source, StageStatus, Verified},
 };
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 /// Names listed in a sentence.
 const LISTED: usize = 8;
@@ -24,6 +24,10 @@ pub fn step(view: &StageView<'_>, turn: &mut Turn) {
     if let Some(wait) = unready(view) {
         turn.show(Phase::Idle, wait, view.now);
         return;
+    }
+    if turn.status.reason == "Refused" && resumed(view, turn.status.since) {
+        turn.status.refused.clear();
+        turn.tell(EventType::Normal, "Resumed", &view.stage.name, format!("{} goes on", view.stage.name));
     }
     if turn.status.verified.is_empty()
         && let Some(wait) = adopt::step(view, turn)
@@ -176,6 +180,16 @@ pub fn enter_past_rollback(view: &StageView<'_>, turn: &mut Turn, only_promoted:
     turn.status.rollback = None;
     try_to_enter(view, turn, *entry, Phase::Blocked);
     true
+}
+
+/// The release that may enter instead of `release`, which nobody has merged yet: a newer one, or one that a person promotes.
+pub fn overtakes(view: &StageView<'_>, turn: &mut Turn, release: &Release) -> Option<Release> {
+    let Next::Enter(entry) = next(view, turn) else { return None };
+    let newer = view.facts.compare(view.life, &entry.release, release) == Some(Ordering::Greater);
+    if view.facts.same(&entry.release, release) || !(newer || entry.promote.is_some()) {
+        return None;
+    }
+    keeps_out(view, turn, &entry).is_none().then_some(entry.release)
 }
 
 /// A person's urgent fix for this stage, unless it is here already.

@@ -7,6 +7,7 @@
 
 use super::{
     PodView, StageView, Turn, Wait, after_rollback, deliveries, moves,
+    requests::{REJECTED, SUPERSEDED},
     taking_back::{blocked_reason, takes_back_here},
     templates, way_back,
 };
@@ -229,8 +230,15 @@ fn finish(view: &StageView<'_>, turn: &mut Turn, rollback: &Rollback, to: &Relea
         turn.status.verified.retain(|v| !view.facts.same(&v.release, &rollback.bad));
     }
     turn.status.rollback = None;
-    after_rollback::begin(view, turn, rollback, to);
     turn.status.contested.clear();
+    turn.wake(view.now);
+    // Nothing was bad: whoever had to hear of it has heard.
+    if rollback.is_no_trouble() {
+        let reason = if rollback.reason == REJECTED { REJECTED } else { SUPERSEDED };
+        turn.show(Phase::Idle, Wait::new(reason, rollback.message.clone()), view.now);
+        return;
+    }
+    after_rollback::begin(view, turn, rollback, to);
     turn.tell(EventType::Warning, "RolledBack", &view.stage.name, message.clone());
     match rollback.then_blocked.as_deref() {
         Some("SecondRollback") => {
@@ -244,5 +252,4 @@ fn finish(view: &StageView<'_>, turn: &mut Turn, rollback: &Rollback, to: &Relea
         }
         None => turn.show(Phase::Idle, Wait::new("RolledBack", message), view.now),
     }
-    turn.wake(view.now);
 }

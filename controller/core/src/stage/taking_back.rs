@@ -3,7 +3,11 @@
 //! Guarantees: begins in the status before anything is written; where people want to decide, it is only said; a
 //! candidate that is put back without a quarantine is refused by its stage from then on.
 
-use super::{StageView, Turn, Wait, after_rollback, view::stable};
+use super::{
+    StageView, Turn, Wait, after_rollback,
+    requests::{REJECTED, SUPERSEDED},
+    view::stable,
+};
 use crate::{
     decision::EventType,
     gates::label,
@@ -135,9 +139,19 @@ pub fn put_back(view: &StageView<'_>, turn: &mut Turn, reason: &'static str, mes
         return;
     }
     begin(view, turn, flight.release, reason, message, false);
-    if let Some(rollback) = &mut turn.status.rollback {
+    // Whoever rejected it has decided already.
+    if let Some(rollback) = turn.status.rollback.as_mut().filter(|_| reason != REJECTED) {
         rollback.then_blocked = Some(reason.to_owned());
     }
+}
+
+/// Takes a candidate out that nobody has merged yet, for a newer one. Nothing is held against it.
+pub fn superseded(view: &StageView<'_>, turn: &mut Turn, newer: &Release) {
+    let Some(flight) = turn.status.flight.clone() else { return };
+    let message =
+        format!("{} comes instead of {}, which nobody has merged", label(newer), label(&flight.release));
+    turn.tell(EventType::Normal, SUPERSEDED, &view.stage.name, message.clone());
+    begin(view, turn, flight.release, SUPERSEDED, message, false);
 }
 
 fn begin(

@@ -3,7 +3,7 @@
 use crate::{
     health::{Evidence, Fingerprints},
     image::{Release, shown},
-    stage::ticks::TickStart,
+    stage::{REJECTED, SUPERSEDED, ticks::TickStart},
     status::{Lived, SignalMemory},
 };
 use jiff::Timestamp;
@@ -172,4 +172,12 @@ pub struct Rollback {
     /// Set when the stage must stay Blocked afterwards, with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then_blocked: Option<String>,
+}
+
+impl Rollback {
+    /// Nothing was found to be bad: a person did not want it, or a newer release comes instead.
+    #[must_use]
+    pub fn is_no_trouble(&self) -> bool {
+        [REJECTED, SUPERSEDED].contains(&self.reason.as_str())
+    }
 }

@@ -3,7 +3,7 @@
 use super::{REPOSITORY, labels, owner, panics_in_prod, policy, wave};
 use jiff::{SignedDuration, Timestamp};
 use lockkeeper_core::{
-    git::{CommitStyle, FileEdit, GitTarget, Remote},
+    git::{CommitStyle, FileEdit, Forge, GitTarget, PullRequest, Remote, RequestState},
     policy::{Namespaces, Policy, Target},
 };
 use lockkeeper_sim::{
@@ -21,12 +21,37 @@ pub fn world() -> World {
 
 /// The same with `prod` delivered through a repository, whose file names `latest`.
 pub fn world_through_git() -> World {
+    through(None)
+}
+
+/// The same with requests that somebody merges after some minutes.
+pub fn world_through_requests() -> World {
+    let mut world = through(Some(pull_request()));
+    world.branches.merged_after = SignedDuration::from_mins(4);
+    world
+}
+
+/// A request with nothing special.
+pub fn pull_request() -> PullRequest {
+    PullRequest {
+        forge: Forge::Gitea,
+        address: None,
+        secret: None,
+        prefix: "lockkeeper".into(),
+        labels: Vec::new(),
+        reviewers: Vec::new(),
+        auto_merge: None,
+    }
+}
+
+fn through(request: Option<PullRequest>) -> World {
     let mut policy = policy();
     let remote = Remote {
         url: "https://git.example.com/x".into(),
         branch: "main".into(),
         secret: None,
         style: CommitStyle::default(),
+        request,
     };
     policy.stages[2].targets = vec![Target::Git(GitTarget {
         remote: remote.clone(),
@@ -91,6 +116,7 @@ struct End {
     verified: BTreeMap<String, Vec<(String, String)>>,
     files: Vec<String>,
     commits: Vec<String>,
+    requests: Vec<RequestState>,
     phases: Vec<String>,
 }
 
@@ -116,6 +142,7 @@ fn end_of(world: &World) -> End {
         verified: verified.collect(),
         files: world.branches.files.values().cloned().collect(),
         commits: world.branches.commits.iter().map(|(_, says)| says.clone()).collect(),
+        requests: world.branches.requests.iter().map(|request| request.state).collect(),
         phases: world.stored.stages.iter().map(|s| format!("{} {:?}", s.name, s.phase)).collect(),
     }
 }

@@ -42,6 +42,7 @@ impl Table {
                 branch: "main".into(),
                 secret: None,
                 style: CommitStyle::default(),
+                request: None,
             },
             edits: vec![FileEdit::Marker { path: String::new() }],
             namespaces: Namespaces::Named(vec!["prod".to_owned()]),
@@ -83,7 +84,13 @@ impl Table {
             let (file, path) = ("app.yaml".to_owned(), "image".to_owned());
             Files::Differ(vec![Place { file, path, from: self.file.clone() }])
         };
-        Answer::Known(FilesSeen { own, files, undone_by: self.undone_by.clone(), rejected: None })
+        Answer::Known(FilesSeen {
+            own,
+            files,
+            undone_by: self.undone_by.clone(),
+            rejected: None,
+            proposal: None,
+        })
     }
 
     fn seen(&self) -> Observed {

@@ -14,6 +14,7 @@ mod leftovers;
 mod lost;
 mod notices;
 mod people;
+mod requests;
 mod signals;
 mod signatures;
 mod stops;

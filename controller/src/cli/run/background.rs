@@ -49,13 +49,14 @@ pub fn build(
     let jobs = Jobs::new(cluster(), fence.clone());
     let signals = Arc::new(connection.signals(&args.installation)?.with_jobs(Arc::new(jobs)));
     let git = Arc::new(connection.git(&args.installation)?);
+    let forges = Arc::new(connection.forges(&args.installation)?);
     let (watched, metrics) = ((cluster(), wakes()), Arc::clone(metrics));
     Ok(Background {
         lookups,
         measurements: Measurements::new(signals, cluster(), wakes()),
         last_words: LastWords::new(cluster(), wakes()),
         notices: args.notify.open(connection, &args.installation, watched, fence.clone(), metrics)?,
-        deliveries: Deliveries::new(git, cluster(), wakes(), Arc::new(SystemClock), fence.clone()),
+        deliveries: Deliveries::new((git, forges), cluster(), wakes(), Arc::new(SystemClock), fence.clone()),
     })
 }
 

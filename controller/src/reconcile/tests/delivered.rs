@@ -28,6 +28,7 @@ fn delivery(policy: &str) -> Delivery {
             branch: "main".into(),
             secret: None,
             style: CommitStyle::default(),
+            request: None,
         },
         edits: Vec::new(),
         repositories: Vec::new(),
@@ -37,7 +38,7 @@ fn delivery(policy: &str) -> Delivery {
 }
 
 fn commit(policy: &str) -> Vec<Commit> {
-    vec![Commit { delivery: delivery(policy), expects: Vec::new(), takes_back: false }]
+    vec![Commit { delivery: delivery(policy), expects: Vec::new(), takes_back: false, only_closes: false }]
 }
 
 /// Policies that ask; time stands still unless everything waits.

@@ -108,6 +108,7 @@ impl Branches for Fake {
                 files: said(errand),
                 undone_by: None,
                 rejected: None,
+                proposal: None,
             });
             Ok(seen.collect())
         })
@@ -251,7 +252,8 @@ impl Fake {
 
     pub fn deliveries(self: &Arc<Self>) -> Deliveries {
         let fence = Fence::new(self.clone());
-        Deliveries::new(self.clone(), self.clone(), self.clone(), self.clone(), fence)
+        let forge = Arc::new(super::proposed::Forge::default());
+        Deliveries::new((self.clone(), forge), self.clone(), self.clone(), self.clone(), fence)
     }
 
     /// A reconciler that decides by `decide`.

@@ -8,6 +8,7 @@ mod material;
 mod measured;
 mod notices;
 mod passes;
+mod proposed;
 mod refusals;
 mod signed;
 mod signing_in;

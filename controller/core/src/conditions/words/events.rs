@@ -26,6 +26,12 @@ pub const EVENTS: &[Word] = &[
         "files of a repository are committed without waves on running pods before; the message names the right that is missing",
         "see the condition `WavesInPlace`",
     ),
+    word(
+        "AwaitingMerge",
+        "a request is open at the forge; the message has its address",
+        "merge it; closing it rejects the release for the stage",
+    ),
+    word("Superseded", "a newer release comes instead of one that nobody has merged", ""),
     word("Widening", "a wave has soaked; the next one, or the whole stage, follows", ""),
     word("Verified", "a release finished its soak in a stage; the message says what that rules out", ""),
     word(

@@ -138,6 +138,17 @@ pub const WAITS: &[Word] = &[
         "correct the file or the edit; ends by itself, at `maxSoak` at the latest",
     ),
     word(
+        "AwaitingMerge",
+        "a request is open at the forge; the message has its address",
+        "merge it; closing it rejects the release for this stage; a newer release takes its place; no deadline",
+    ),
+    word(
+        "Rejected",
+        "somebody closed the request unmerged; where that was to take a release back, the files say it still",
+        "a newer release, `Resume` or `Promote`; where a release is being taken back: reopen the request, or edit the files",
+    ),
+    word("Superseded", "a newer release takes the place of one that nobody has merged", "goes on by itself"),
+    word(
         "AwaitingSync",
         "the commit is pushed; what applies the repository has not brought the release to all pods yet",
         "look at that tool; ends at `maxSoak`",
@@ -231,6 +242,8 @@ pub const EVIDENCE: &[Word] = &[
         "quarantined, if two or more",
     ),
     word("RequestedByPerson", "an Intervention `RollBack`", "quarantined"),
+    word("Rejected", "its request was closed unmerged", "put back, not quarantined; refused by that stage"),
+    word("Superseded", "a newer release came before anybody merged its request", "put back, not quarantined"),
     word(
         "Inconclusive",
         "the soak could not end, or data was missing too long",
