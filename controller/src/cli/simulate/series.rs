@@ -238,8 +238,8 @@ mod tests {
         let series = |values: &str| matrix(&format!(r#"{{"metric": {{"pod": "a"}}, "values": [{values}]}}"#));
         let twice =
             r#"{"metric": {"pod": "a", "job": "x"}, "values": []}, {"metric": {"pod": "a"}, "values": []}"#;
-        let many: String = (0..=MOST_SERIES).map(|n| format!("0,p{n},1\n")).collect();
-        let long: String = (0..=MOST_VALUES).map(|n| format!("{n},a,1\n")).collect();
+        let many = (0..=MOST_SERIES).map(|n| format!("0,p{n},1\n")).collect::<Vec<_>>().concat();
+        let long = (0..=MOST_VALUES).map(|n| format!("{n},a,1\n")).collect::<Vec<_>>().concat();
         for (file, text, said) in [
             ("x.txt", String::new(), "is neither CSV nor a Prometheus answer"),
             ("csv", String::new(), "is neither CSV nor a Prometheus answer"),
