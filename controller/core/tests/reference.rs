@@ -15,6 +15,10 @@ const OTHERS: &[&str] = &[
     "Unknown",
     // A category in the log of git, beside `GitFailed`.
     "HostKeyUnknown",
+    // How a forge merges by itself: values of a field.
+    "Merge",
+    "Rebase",
+    "Squash",
     // A file's name, and who commits.
     "Kustomization",
     "Lockkeeper",
