@@ -46,7 +46,7 @@ pub struct Remote {
     /// What commits on it are like.
     pub style: CommitStyle,
     /// It is changed by requests that somebody merges; none: it is pushed to.
-    pub request: Option<PullRequest>,
+    pub request: Option<Box<PullRequest>>,
 }
 
 /// What commits are like.

@@ -68,7 +68,7 @@ impl ForgeClients {
         fence: Option<&'a Fence>,
     ) -> Result<(&'static dyn Service, Call<'a>), GitError> {
         let none = || GitError { reason: "Failed", message: format!("{remote} is pushed to, not asked for") };
-        let wanted = remote.request.as_ref().ok_or_else(none)?;
+        let wanted = remote.request.as_deref().ok_or_else(none)?;
         let service = of(wanted);
         let (host, path) = place_of(&remote.url);
         let base = wanted.address.clone().unwrap_or_else(|| service.base(&host, &path));

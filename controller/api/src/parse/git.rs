@@ -69,7 +69,7 @@ pub(super) fn parse(
             secret: git.secret_ref.as_ref().map(|secret| secret.name.clone()),
             style,
             request: match request {
-                Some(request) => Some(request?),
+                Some(request) => Some(Box::new(request?)),
                 None => None,
             },
         },

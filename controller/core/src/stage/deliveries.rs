@@ -38,6 +38,19 @@ enum State {
     Waits(Wait),
 }
 
+impl State {
+    /// The files name one of these, or nobody knows.
+    fn may_name(&self, bad: &[Release]) -> bool {
+        match self {
+            Self::Said => false,
+            Self::Due(places, _) | Self::Asked(places, _) | Self::Rejected(places, _) => {
+                places.iter().any(|place| bad.iter().any(|bad| place.names(bad)))
+            }
+            Self::Waits(_) => true,
+        }
+    }
+}
+
 fn targets<'v>(view: &StageView<'v>) -> impl Iterator<Item = (usize, &'v GitTarget)> {
     view.stage.targets.iter().enumerate().filter_map(|(index, target)| match target {
         Target::Git(target) => Some((index, target)),
@@ -98,23 +111,21 @@ pub fn take_back(
         // Before this rollback says anything of it: what the last delivery was is what counts.
         let had =
             held(turn, &delivery).is_some_and(|held| bad.iter().any(|bad| bad.answers_to(&held.digest)));
-        let names_bad = |places: &[Place]| places.iter().any(|place| bad.iter().any(|bad| place.names(bad)));
-        let wait = match look(view, turn, &delivery, to) {
-            State::Said => requests::close(view, turn, delivery, rollback),
-            State::Due(places, _) | State::Asked(places, _) | State::Rejected(places, _)
-                if !names_bad(&places) =>
-            {
-                requests::close(view, turn, delivery, rollback)
+        let state = look(view, turn, &delivery, to);
+        let wait = if state.may_name(bad) {
+            match state {
+                State::Said => None,
+                State::Due(expects, wait) => {
+                    turn.commits.push(Commit { delivery, expects, takes_back: true, only_closes: false });
+                    Some(wait)
+                }
+                State::Asked(_, wait) => Some(wait),
+                State::Rejected(_, why) => Some(Wait::new(requests::REJECTED, why)),
+                // What cannot be edited and was never brought to it has nothing to be taken back.
+                State::Waits(wait) => Some(wait).filter(|wait| wait.reason != "EditRefused" || had),
             }
-            State::Due(expects, wait) => {
-                turn.commits.push(Commit { delivery, expects, takes_back: true, only_closes: false });
-                Some(wait)
-            }
-            State::Asked(_, wait) => Some(wait),
-            State::Rejected(_, why) => Some(Wait::new("Rejected", why)),
-            // What cannot be edited and was never brought to it has nothing to be taken back.
-            State::Waits(wait) if wait.reason == "EditRefused" && !had => None,
-            State::Waits(wait) => Some(wait),
+        } else {
+            requests::close(view, turn, delivery, rollback)
         };
         first = first.or(wait);
     }

@@ -51,7 +51,7 @@ fn through(request: Option<PullRequest>) -> World {
         branch: "main".into(),
         secret: None,
         style: CommitStyle::default(),
-        request,
+        request: request.map(Box::new),
     };
     policy.stages[2].targets = vec![Target::Git(GitTarget {
         remote: remote.clone(),

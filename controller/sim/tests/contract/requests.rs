@@ -17,7 +17,7 @@ fn table() -> Story {
         branch: "main".into(),
         secret: None,
         style: CommitStyle::default(),
-        request: Some(pull_request()),
+        request: Some(Box::new(pull_request())),
     };
     let mut policy = stages(&["prod"]);
     policy.stages[0].targets = vec![Target::Git(GitTarget {

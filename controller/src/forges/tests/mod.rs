@@ -104,7 +104,7 @@ impl Fake {
             branch: "main".into(),
             secret: None,
             style: CommitStyle::default(),
-            request: Some(PullRequest {
+            request: Some(Box::new(PullRequest {
                 forge,
                 address: Some(format!("http://{}{path}", self.at)),
                 secret: None,
@@ -112,7 +112,7 @@ impl Fake {
                 labels: vec!["images".into()],
                 reviewers: vec!["kim".into()],
                 auto_merge: Some(MergeMethod::Squash),
-            }),
+            })),
         }
     }
 

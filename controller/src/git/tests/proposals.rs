@@ -17,7 +17,7 @@ impl Bench {
             reviewers: Vec::new(),
             auto_merge: None,
         };
-        Remote { request: Some(request), ..self.remote() }
+        Remote { request: Some(Box::new(request)), ..self.remote() }
     }
 
     fn proposed(&self, tag: &str, attempt: u32) -> Delivery {

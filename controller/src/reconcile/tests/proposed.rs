@@ -130,7 +130,7 @@ fn delivery(number: u32) -> Delivery {
             branch: "main".into(),
             secret: None,
             style: CommitStyle::default(),
-            request: Some(request),
+            request: Some(Box::new(request)),
         },
         edits: Vec::new(),
         repositories: vec!["ghcr.io/a/otel".parse().unwrap()],
