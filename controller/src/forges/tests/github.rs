@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn request(state: &str, merged_at: Value) -> Value {
+fn request(state: &str) -> Value {
     json!({
-        "number": 12, "node_id": "PR_1", "state": state, "merged_at": merged_at, "body": TEXT,
+        "number": 12, "node_id": "PR_1", "state": state, "merged_at": null, "body": TEXT,
         "html_url": "https://github.com/acme/deploy/pull/12",
     })
 }
@@ -13,8 +13,8 @@ fn request(state: &str, merged_at: Value) -> Value {
 async fn a_request_is_found_made_and_closed() {
     let fake = Fake::with(|asked| match asked.line.as_str() {
         line if line.contains("state=open") => (200, json!([])),
-        line if line.contains("state=closed") => (200, json!([request("closed", Value::Null)])),
-        line if line == "POST /repos/acme/deploy/pulls" => (201, request("open", Value::Null)),
+        line if line.contains("state=closed") => (200, json!([request("closed")])),
+        "POST /repos/acme/deploy/pulls" => (201, request("open")),
         "POST /graphql" => (200, json!({"data": {}})),
         _ => (200, json!({})),
     })
@@ -57,7 +57,7 @@ async fn where_nothing_stands_in_its_way_it_is_merged_now_and_where_it_may_not_t
         json!({"data": null, "errors": [{"message": "Pull request Pull request is in clean status"}]});
     let fake = Fake::with(move |asked| match asked.line.as_str() {
         "POST /graphql" => (200, clean.clone()),
-        _ => (200, request("open", Value::Null)),
+        _ => (200, request("open")),
     })
     .await;
     let remote = fake.remote(Forge::GitHub, "https://github.com/acme/deploy", "");
@@ -67,7 +67,7 @@ async fn where_nothing_stands_in_its_way_it_is_merged_now_and_where_it_may_not_t
     let not = json!({"errors": [{"message": "Auto merge is not allowed for this repository"}]});
     let fake = Fake::with(move |asked| match asked.line.as_str() {
         "POST /api/graphql" => (200, not.clone()),
-        _ => (200, request("open", Value::Null)),
+        _ => (200, request("open")),
     })
     .await;
     // GitHub Enterprise Server has it elsewhere.
