@@ -48,5 +48,5 @@ async fn a_reviewer_that_it_does_not_know_is_named() {
     .await;
     let remote = fake.remote(Forge::GitLab, "https://gitlab.com/g/p", "/api/v4");
     let error = fake.bring(&remote, None).await.unwrap_err();
-    assert!(error.message.contains("no user kim") && error.message.contains("reviewers"), "{error}");
+    assert!(error.message.contains("no user \"kim\"") && error.message.contains("reviewers"), "{error}");
 }

@@ -166,7 +166,7 @@ async fn what_a_forge_refuses_is_said_with_what_to_do_and_no_credential() {
         (404, "NotFound", "correct git.url"),
         (302, "Unreachable", "redirect"),
         (503, "Unreachable", "asked again"),
-        (422, "Failed", "answered 422: wrong: more"),
+        (422, "Failed", "answered 422: \"wrong: more\""),
     ] {
         let answer = json!({"message": "wrong", "errors": [{"message": "more"}]});
         let fake = Fake::with(move |_| (status, answer.clone())).await;
