@@ -683,7 +683,7 @@ fn row_31_to_34_a_git_target_stays_in_its_repository_and_speaks_https() {
         ("/git/pullRequest", json!({"provider": "GitHub"}), "git.pullRequest.provider", "github"),
         (
             "/git/pullRequest",
-            json!({"provider": "bitbucket", "labels": ["a"]}),
+            json!({"provider": "bitbucket", "address": "https://x", "labels": ["a"]}),
             "git.pullRequest.provider",
             "neither labels",
         ),
